@@ -1,0 +1,1 @@
+"""What ops mean on arrays (`kernels`), and the emitters that write programs of them."""

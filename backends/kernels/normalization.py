@@ -1,0 +1,10 @@
+"""Kernels: normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+KERNELS: dict[str, Callable[..., Any]] = {}
+
+STATIC: dict[str, tuple[int, ...]] = {}

@@ -1,0 +1,1 @@
+"""The dialects of sardonyx: structure, types and verification of the IR."""

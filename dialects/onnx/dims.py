@@ -1,0 +1,340 @@
+"""Symbolic dimensions: integer expressions over named sizes, in a canonical form.
+
+A dimension is a polynomial with integer coefficients over *atoms*: named symbols (``batch``),
+and the quotients, maxima and minima that do not simplify away. Two expressions are equal if
+their canonical forms are; the text of an expression parses back to it. Symbols stand for sizes
+and are therefore never negative.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+
+@dataclass(frozen=True, order=True)
+class Symbol:
+    """A named size, such as ``batch``."""
+
+    name: str
+
+    def __str__(self) -> str:
+        if _PLAIN.fullmatch(self.name) and self.name not in _FUNCTIONS:
+            return self.name
+        return json.dumps(self.name)
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation that no polynomial expresses: floordiv, mod, max or min."""
+
+    function: str
+    left: Dim
+    right: Dim
+
+    def __str__(self) -> str:
+        return f"{self.function}({self.left}, {self.right})"
+
+
+Monomial = tuple[Symbol | Call, ...]
+
+
+@dataclass(frozen=True)
+class Dim:
+    """The sum of ``coefficient * product of atoms`` over `terms`, sorted by text."""
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    # --- construction ---
+
+    @staticmethod
+    def of(value: int | str | Dim) -> Dim:
+        """The dimension of an integer, of a symbol's name, or itself."""
+        if isinstance(value, Dim):
+            return value
+        if isinstance(value, str):
+            return Dim((((Symbol(value),), 1),))
+        return Dim((((), value),)) if value else Dim(())
+
+    @staticmethod
+    def parse(text: str) -> Dim:
+        """The expression that `text` says; a text that is none becomes one symbol."""
+        try:
+            return _Parser(text).whole()
+        except ValueError:
+            return Dim.of(text)
+
+    # --- questions ---
+
+    @property
+    def constant(self) -> int | None:
+        """The integer that this is, or None if it depends on a symbol."""
+        if not self.terms:
+            return 0
+        if len(self.terms) == 1 and not self.terms[0][0]:
+            return self.terms[0][1]
+        return None
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """The names that this depends on."""
+        names: set[str] = set()
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                if isinstance(atom, Symbol):
+                    names.add(atom.name)
+                else:
+                    names |= atom.left.symbols | atom.right.symbols
+        return frozenset(names)
+
+    @property
+    def lower_bound(self) -> int | None:
+        """A value this never falls below, or None if none is known."""
+        bound = 0
+        for monomial, coefficient in self.terms:
+            if not monomial:
+                bound += coefficient
+            elif coefficient < 0 or not all(map(_never_negative, monomial)):
+                return None
+        return bound
+
+    def equals(self, other: Dim) -> bool | None:
+        """Whether both are equal for all sizes; None if it depends on the sizes."""
+        difference = self - other
+        if difference.constant is not None:
+            return difference.constant == 0
+        for side in (difference, -difference):
+            if side.lower_bound is not None and side.lower_bound > 0:
+                return False
+        return None
+
+    def substitute(self, sizes: Mapping[str, int | Dim]) -> Dim:
+        """This with the symbols named in `sizes` replaced."""
+        if not self.symbols & sizes.keys():
+            return self
+        total = Dim(())
+        for monomial, coefficient in self.terms:
+            factors = [_substitute(atom, sizes) for atom in monomial]
+            total = total + reduce(Dim.__mul__, factors, Dim.of(coefficient))
+        return total
+
+    # --- arithmetic ---
+
+    def __add__(self, other: Dim) -> Dim:
+        return _collect((*self.terms, *other.terms))
+
+    def __neg__(self) -> Dim:
+        return Dim(tuple((monomial, -value) for monomial, value in self.terms))
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + -other
+
+    def __mul__(self, other: Dim) -> Dim:
+        return _collect(
+            (tuple(sorted((*m, *n), key=str)), a * b)
+            for m, a in self.terms
+            for n, b in other.terms
+        )
+
+    def __floordiv__(self, other: Dim) -> Dim:
+        exact = self.divided_by(other)
+        if exact is not None:
+            return exact
+        a, b = self.constant, other.constant
+        if a is not None and b:
+            return Dim.of(a // b)
+        return _call("floordiv", self, other)
+
+    def __mod__(self, other: Dim) -> Dim:
+        if self.divided_by(other) is not None:
+            return Dim(())
+        a, b = self.constant, other.constant
+        if a is not None and b:
+            return Dim.of(a % b)
+        return _call("mod", self, other)
+
+    def maximum(self, other: Dim) -> Dim:
+        """The larger of both."""
+        return self._extreme("max", other)
+
+    def minimum(self, other: Dim) -> Dim:
+        """The smaller of both."""
+        return self._extreme("min", other)
+
+    def _extreme(self, function: str, other: Dim) -> Dim:
+        for larger, smaller in ((self, other), (other, self)):
+            bound = (larger - smaller).lower_bound
+            if bound is not None and bound >= 0:
+                return larger if function == "max" else smaller
+        left, right = sorted((self, other), key=str)
+        return _call(function, left, right)
+
+    def divided_by(self, other: Dim) -> Dim | None:
+        """``self / other`` where the division leaves no rest for all sizes."""
+        if len(other.terms) != 1:
+            return Dim.of(1) if self == other and self.terms else None
+        ((divisor, scale),) = other.terms
+        quotient: list[tuple[Monomial, int]] = []
+        for monomial, value in self.terms:
+            rest = list(monomial)
+            for atom in divisor:
+                if atom not in rest:
+                    return None
+                rest.remove(atom)
+            if value % scale:
+                return None
+            quotient.append((tuple(rest), value // scale))
+        return _collect(quotient)
+
+    # --- text ---
+
+    def __str__(self) -> str:
+        if not self.terms:
+            return "0"
+        text = " + ".join(_term_text(*term) for term in self.terms)
+        return text.replace("+ -", "- ")
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    """The product of `dims`; one if there are none."""
+    return reduce(Dim.__mul__, dims, Dim.of(1))
+
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_FUNCTIONS = {"floordiv", "mod", "max", "min"}
+_TOKEN = re.compile(
+    r'\s*(?:(\d+)|([A-Za-z_][A-Za-z0-9_.]*)|("(?:[^"\\]|\\.)*")|(//|[-+*/%(),]))'
+)
+
+
+def _never_negative(atom: Symbol | Call) -> bool:
+    if isinstance(atom, Symbol):
+        return True
+    left, right = atom.left.lower_bound, atom.right.lower_bound
+    if left is None or right is None:
+        return False
+    return left >= 0 and right >= 0
+
+
+def _call(function: str, left: Dim, right: Dim) -> Dim:
+    return Dim((((Call(function, left, right),), 1),))
+
+
+def _substitute(atom: Symbol | Call, sizes: Mapping[str, int | Dim]) -> Dim:
+    if isinstance(atom, Symbol):
+        return Dim.of(sizes.get(atom.name, atom.name))
+    return apply(
+        atom.function, atom.left.substitute(sizes), atom.right.substitute(sizes)
+    )
+
+
+def apply(function: str, left: Dim, right: Dim) -> Dim:
+    """The operation named `function` (floordiv, mod, max, min) on two dimensions."""
+    match function:
+        case "floordiv":
+            return left // right
+        case "mod":
+            return left % right
+        case "max":
+            return left.maximum(right)
+        case _:
+            return left.minimum(right)
+
+
+def _collect(terms: Iterable[tuple[Monomial, int]]) -> Dim:
+    totals: dict[Monomial, int] = {}
+    for monomial, value in terms:
+        totals[monomial] = totals.get(monomial, 0) + value
+    kept = ((m, v) for m, v in totals.items() if v)
+    # Symbols first, the constant last: `seq + 1`.
+    return Dim(tuple(sorted(kept, key=lambda t: (not t[0], _monomial_text(t[0])))))
+
+
+def _monomial_text(monomial: Monomial) -> str:
+    return "*".join(map(str, monomial))
+
+
+def _term_text(monomial: Monomial, value: int) -> str:
+    if not monomial:
+        return str(value)
+    if value == 1:
+        return _monomial_text(monomial)
+    if value == -1:
+        return f"-{_monomial_text(monomial)}"
+    return f"{value}*{_monomial_text(monomial)}"
+
+
+class _Parser:
+    """Recursive descent over sums, products and calls; ValueError on anything else."""
+
+    def __init__(self, text: str):
+        self.tokens: list[str] = []
+        position = 0
+        text = text.rstrip()
+        while position < len(text):
+            match = _TOKEN.match(text, position)
+            if match is None or len(self.tokens) > 200:
+                raise ValueError(text)
+            self.tokens.append(match[0].strip())
+            position = match.end()
+        self.depth = 0
+
+    def whole(self) -> Dim:
+        value = self.sum()
+        if self.tokens:
+            raise ValueError("trailing text")
+        return value
+
+    def next(self) -> str:
+        if not self.tokens:
+            raise ValueError("text ends early")
+        return self.tokens.pop(0)
+
+    def accept(self, *wanted: str) -> str | None:
+        return self.tokens.pop(0) if self.tokens and self.tokens[0] in wanted else None
+
+    def sum(self) -> Dim:
+        self.depth += 1
+        if self.depth > 20:
+            raise ValueError("nested too deeply")
+        value = -self.product() if self.accept("-") else self.product()
+        while sign := self.accept("+", "-"):
+            right = self.product()
+            value = value + right if sign == "+" else value - right
+        self.depth -= 1
+        return value
+
+    def product(self) -> Dim:
+        value = self.atom()
+        while operator := self.accept("*", "//", "/", "%"):
+            right = self.atom()
+            if operator == "*":
+                value = value * right
+            else:
+                value = value % right if operator == "%" else value // right
+        return value
+
+    def atom(self) -> Dim:
+        token = self.next()
+        if token == "(":
+            return self.closed(self.sum())
+        if token.isdigit():
+            return Dim.of(int(token))
+        if token.startswith('"'):
+            return Dim.of(str(json.loads(token)))
+        if not _PLAIN.fullmatch(token):
+            raise ValueError(token)
+        if token in _FUNCTIONS and self.accept("("):
+            left = self.sum()
+            if self.next() != ",":
+                raise ValueError("expected a comma")
+            return self.closed(apply(token, left, self.sum()))
+        return Dim.of(token)
+
+    def closed(self, value: Dim) -> Dim:
+        if self.next() != ")":
+            raise ValueError("expected a closing parenthesis")
+        return value

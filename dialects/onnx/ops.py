@@ -1,0 +1,54 @@
+"""Every operator of the installed onnx as an op class, and the dialects that hold them.
+
+The classes are built when this module loads, so what a reader sees is `ops.pyi` beside it
+(``python -m sardonyx.dialects.onnx.stub`` writes it).
+"""
+
+from collections import defaultdict
+
+from onnx import defs
+from xdsl.ir import Dialect
+
+from .base import NoneOp, OnnxOp, YieldOp, class_name, op_class
+from .types import (
+    DenseAttr,
+    DimsAttr,
+    MapType,
+    OptionalType,
+    SequenceType,
+    SparseTensorType,
+    StringType,
+    WeightAttr,
+)
+
+OPS: dict[str, type[OnnxOp]] = {}
+"""Every op class by its name in the IR: ``onnx.Conv``."""
+
+_by_dialect: defaultdict[str, list[type[OnnxOp]]] = defaultdict(list)
+
+for _schema in sorted(defs.get_all_schemas(), key=lambda s: (s.domain, s.name)):
+    _made = op_class(_schema)
+    assert class_name(_schema) not in globals(), f"{class_name(_schema)} stands twice"
+    globals()[class_name(_schema)] = _made
+    OPS[_made.name] = _made
+    _by_dialect[_made.name.partition(".")[0]].append(_made)
+
+Onnx = Dialect(
+    "onnx",
+    [NoneOp, YieldOp, *_by_dialect["onnx"]],
+    [
+        DenseAttr,
+        DimsAttr,
+        MapType,
+        OptionalType,
+        SequenceType,
+        SparseTensorType,
+        StringType,
+        WeightAttr,
+    ],
+)
+OnnxMl = Dialect("onnx_ml", _by_dialect["onnx_ml"])
+OnnxPreview = Dialect("onnx_preview", _by_dialect["onnx_preview"])
+OnnxTraining = Dialect("onnx_training", _by_dialect["onnx_training"])
+
+DIALECTS = (Onnx, OnnxMl, OnnxPreview, OnnxTraining)

@@ -1,0 +1,75 @@
+"""Which ONNX nodes an op came from, as MLIR locations.
+
+An op carries the name of its node, and below it the names of the tensors that its results
+were: ``loc("conv1"("conv1_out"))``, for several results ``loc("lstm"(fused["y", "y_h"]))``.
+An op that stands for several nodes has their locations fused.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from xdsl.dialects.builtin import (
+    UNKNOWN_LOC,
+    ArrayAttr,
+    FusedLoc,
+    LocationAttr,
+    NameLoc,
+    NoneAttr,
+    StringAttr,
+)
+from xdsl.ir import Attribute, Operation
+
+from .text import attr_text, text_attr
+
+
+def location(node: str, tensors: Sequence[str] = ()) -> LocationAttr:
+    """The location of an op that came from `node` and whose results were `tensors`."""
+    names = [NameLoc(text_attr(name), NoneAttr()) for name in tensors]
+    if not names:
+        return NameLoc(text_attr(node), NoneAttr())
+    below = names[0] if len(names) == 1 else FusedLoc(names, NoneAttr())
+    return NameLoc(text_attr(node), below)
+
+
+def fused(ops: Iterable[Operation]) -> LocationAttr:
+    """The location of an op that replaces `ops`: all of theirs, each once."""
+    parts: dict[LocationAttr, None] = {}
+    for op in ops:
+        for part in _parts(op.location):
+            parts[part] = None
+    if not parts:
+        return UNKNOWN_LOC
+    return next(iter(parts)) if len(parts) == 1 else FusedLoc(list(parts), NoneAttr())
+
+
+def node_names(op: Operation) -> tuple[str, ...]:
+    """The names of the ONNX nodes that `op` came from, in their order."""
+    names = (_text(part) for part in _parts(op.location))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def tensor_names(op: Operation) -> tuple[str, ...]:
+    """The names that the results of `op` had in ONNX; of a fusion, those of its last."""
+    parts = _parts(op.location)
+    if not parts or not isinstance(parts[-1], NameLoc):
+        return ()
+    below = parts[-1].location
+    names = (_text(part) for part in _parts(below))
+    return tuple(name for name in names if name is not None)
+
+
+def describe(op: Operation) -> str:
+    """`op` in the user's words, for messages: ``node 'conv1' (Conv)``."""
+    nodes = ", ".join(repr(name) for name in node_names(op))
+    kind = op.name.partition(".")[2]
+    return f"node {nodes} ({kind})" if nodes else f"op {op.name}"
+
+
+def _parts(where: Attribute) -> list[LocationAttr]:
+    if isinstance(where, FusedLoc):
+        return list(cast(ArrayAttr[LocationAttr], where.locations).data)
+    return [where] if isinstance(where, NameLoc) else []
+
+
+def _text(where: LocationAttr) -> str | None:
+    return attr_text(cast(StringAttr, where.desc)) if isinstance(where, NameLoc) else None

@@ -1,0 +1,202 @@
+"""The tensors that the IR names but does not hold, and the context that carries them.
+
+`#onnx.weight<"key">` is resolved in a `WeightStore`. A weight knows its dtype and shape without
+being read; its bytes are read, or computed, when somebody asks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Attribute
+
+from .types import ELEMENT_TYPES, Array, dtype, element_type, numpy_dtype
+
+BITS = {
+    **dict.fromkeys(("int4", "uint4", "float4_e2m1fn"), 4),
+    **dict.fromkeys(("int2", "uint2"), 2),
+}
+"""The element types of which several share a byte in files, and their width in bits."""
+
+
+class Weight(ABC):
+    """A tensor that is read when it is asked for."""
+
+    element: str
+    """Its element type, by a name of `ELEMENT_TYPES`."""
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def array(self) -> Array:
+        """The tensor; sub-byte elements take a byte each. Never to be written to."""
+
+    @abstractmethod
+    def raw(self) -> memoryview:
+        """Its bytes as a file has them: row-major, little-endian, sub-byte packed."""
+
+    @property
+    def type(self) -> TensorType[Attribute]:
+        """The type of a constant that holds this weight."""
+        return TensorType(ELEMENT_TYPES[self.element], self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of its elements."""
+        return math.prod(self.shape)
+
+    @property
+    def file_bytes(self) -> int:
+        """The length of `raw`."""
+        return file_bytes(self.element, self.shape)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over element type, shape and bytes."""
+        digest = hashlib.sha256(f"{self.element}{self.shape}".encode())
+        digest.update(self.raw())
+        return digest.hexdigest()
+
+
+class ArrayWeight(Weight):
+    """A weight in memory."""
+
+    def __init__(self, array: Array):
+        self.element = _element_name(array)
+        self.shape = array.shape
+        self._array = array
+
+    def array(self) -> Array:
+        return self._array
+
+    def raw(self) -> memoryview:
+        return pack(self._array, self.element)
+
+
+class MappedWeight(Weight):
+    """A weight in a mapped file: `buffer` is its slice, little-endian and packed."""
+
+    def __init__(self, element: str, shape: tuple[int, ...], buffer: memoryview):
+        wanted = file_bytes(element, shape)
+        if len(buffer) != wanted:
+            raise ValueError(f"{len(buffer)} bytes for {element}{list(shape)}: {wanted}")
+        self.element = element
+        self.shape = shape
+        self._buffer = buffer
+
+    def array(self) -> Array:
+        return unpack(self._buffer, self.element, self.shape)
+
+    def raw(self) -> memoryview:
+        return self._buffer
+
+
+@dataclass
+class WeightStore:
+    """Named weights. Keys are stable: a key that was given out keeps its tensor."""
+
+    _weights: dict[str, Weight] = field(default_factory=dict[str, Weight])
+
+    def add(self, key: str, weight: Weight | Array) -> str:
+        """Store `weight` under `key`, or `key.1` … if that is taken; returns the key."""
+        unique, count = key, 0
+        while unique in self._weights:
+            count += 1
+            unique = f"{key}.{count}"
+        weight = ArrayWeight(weight) if isinstance(weight, np.ndarray) else weight
+        self._weights[unique] = weight
+        return unique
+
+    def __getitem__(self, key: str) -> Weight:
+        return self._weights[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._weights
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def copy(self) -> WeightStore:
+        """A store with the same weights, to which more can be added apart."""
+        return WeightStore(dict(self._weights))
+
+
+@dataclass
+class OnnxContext(Context):
+    """xDSL's context with the weights of the module at hand."""
+
+    store: WeightStore = field(default_factory=WeightStore)
+
+    def clone(self) -> OnnxContext:
+        copy = super().clone()
+        fields = {name: getattr(copy, name) for name in copy.__dataclass_fields__}
+        clone = OnnxContext(fields.pop("allow_unregistered"))
+        for name, value in fields.items():
+            setattr(clone, name, value)
+        clone.store = self.store.copy()
+        return clone
+
+
+def store_of(ctx: Context) -> WeightStore | None:
+    """The store that `ctx` carries; None for a context that is not ours."""
+    return ctx.store if isinstance(ctx, OnnxContext) else None
+
+
+# --- bytes ---
+
+
+def file_bytes(element: str, shape: tuple[int, ...]) -> int:
+    """The bytes that a tensor takes in a file, sub-byte elements packed."""
+    count = math.prod(shape)
+    if element in BITS:
+        return (count * BITS[element] + 7) // 8
+    return count * dtype(element).itemsize
+
+
+def pack(array: Array, element: str) -> memoryview:
+    """The bytes of `array` as a file has them: the first element in the lowest bits."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if element not in BITS:
+        return memoryview(flat.view(np.uint8)).cast("B")
+    bits = BITS[element]
+    per_byte = 8 // bits
+    codes = flat.view(np.uint8) & ((1 << bits) - 1)
+    codes = np.pad(codes, (0, -codes.size % per_byte)).reshape(-1, per_byte)
+    packed = np.zeros(len(codes), np.uint8)
+    for place in range(per_byte):
+        packed |= codes[:, place] << np.uint8(place * bits)
+    return memoryview(packed)
+
+
+def unpack(buffer: memoryview, element: str, shape: tuple[int, ...]) -> Array:
+    """The tensor in the bytes of a file; a view of them unless its elements are packed."""
+    kind = dtype(element)
+    if element not in BITS:
+        return np.frombuffer(buffer, kind).reshape(shape)
+    bits = BITS[element]
+    places = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
+    codes = np.frombuffer(buffer, np.uint8)[:, None] >> places
+    codes = (codes & np.uint8((1 << bits) - 1)).reshape(-1)[: math.prod(shape)]
+    if kind.name.startswith("int"):
+        sign = np.uint8(1 << (bits - 1))
+        codes = (codes ^ sign).astype(np.int8) - sign.astype(np.int8)
+        return codes.astype(kind).reshape(shape)
+    return codes.view(kind).reshape(shape)
+
+
+def _element_name(array: Array) -> str:
+    kind = element_type(array.dtype)
+    name = next(n for n, k in ELEMENT_TYPES.items() if k == kind)
+    if name == "string" or numpy_dtype(kind) != array.dtype:
+        raise ValueError(f"a weight cannot hold {array.dtype}")
+    return name

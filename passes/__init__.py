@@ -1,0 +1,1 @@
+"""Passes: each rewrites the IR into IR of the same meaning."""

@@ -1,0 +1,154 @@
+"""Runs kernels beside ONNX's reference evaluator and on the official node tests."""
+
+import functools
+import inspect
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+from onnx import defs, helper, numpy_helper
+from onnx.backend.test import loader
+from onnx.reference import ReferenceEvaluator
+from sardonyx.backends.jax.kernels import KERNELS as JAX
+from sardonyx.backends.kernels import KERNELS, STATIC
+from sardonyx.backends.numpy.kernels import KERNELS as NUMPY
+from sardonyx.dialects.onnx.proto import ELEMENT_NAMES
+
+DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype")
+NAMESPACES = {"numpy": (np, {**KERNELS, **NUMPY}), "jax": (jnp, {**KERNELS, **JAX})}
+
+
+def run_node(node: onnx.NodeProto, arrays: list[Any], backend: str) -> list[Any]:
+    """The outputs of `node`'s kernel on `arrays` (None where an input is absent)."""
+    xp, table = NAMESPACES[backend]
+    kernel = table[f"onnx.{node.op_type}"]
+    schema = defs.get_schema(node.op_type)
+    attributes: dict[str, Any] = {}
+    for proto in node.attribute:
+        value = helper.get_attribute_value(proto)
+        if isinstance(value, onnx.TensorProto):
+            value = numpy_helper.to_array(value)
+        if isinstance(value, bytes):
+            value = value.decode()
+        if isinstance(value, list):
+            value = tuple(v.decode() if isinstance(v, bytes) else v for v in value)
+        if proto.name in DTYPE_ATTRIBUTES and value:
+            value = ELEMENT_NAMES[value]
+        attributes[proto.name] = value
+    if "outputs" in inspect.signature(kernel).parameters:
+        flags = [bool(name) for name in node.output]
+        fixed = sum(o.option.name != "Variadic" for o in schema.outputs)
+        attributes["outputs"] = tuple(flags + [False] * (fixed - len(flags)))
+    static = STATIC.get(f"onnx.{node.op_type}", ())
+    call = functools.partial(kernel, xp, **attributes)
+    if backend == "numpy":
+        found = call(*arrays)
+    else:
+        found = run_traced(call, arrays, static)
+    found = found if isinstance(found, tuple) else (found,)
+    return [None if a is None else np.asarray(a) for a in found]
+
+
+def run_traced(call: Any, arrays: list[Any], static: tuple[int, ...]) -> Any:
+    """`call` under jax.jit, static operands as NumPy arrays, 64-bit types on."""
+    traced = [
+        i
+        for i, a in enumerate(arrays)
+        if isinstance(a, np.ndarray) and a.dtype != object and i not in static
+    ]
+
+    def function(*values: Any) -> Any:
+        full = list(arrays)
+        for index, value in zip(traced, values, strict=True):
+            full[index] = value
+        return call(*full)
+
+    with jax.enable_x64(True):
+        return jax.jit(function)(*(arrays[i] for i in traced))
+
+
+@functools.cache
+def official_cases() -> dict[str, list[Any]]:
+    """The official single-node tests at the newest opset, by operator."""
+    cases: dict[str, list[Any]] = {}
+    for case in loader.load_model_tests(kind="node"):
+        model = onnx.load(os.path.join(case.model_dir, "model.onnx"))
+        if len(model.graph.node) == 1 and not model.graph.node[0].domain:
+            cases.setdefault(model.graph.node[0].op_type, []).append((case, model))
+    return cases
+
+
+def load_values(folder: str, prefix: str, count: int) -> list[Any]:
+    values = []
+    for index in range(count):
+        tensor = onnx.TensorProto()
+        with open(os.path.join(folder, f"{prefix}_{index}.pb"), "rb") as file:
+            tensor.ParseFromString(file.read())
+        values.append(numpy_helper.to_array(tensor))
+    return values
+
+
+@pytest.fixture(name="check_official")
+def check_official_fixture(assert_close: Any) -> Any:
+    """``check_official(op_type, backend, skip=(), factor=1)``: the official node tests.
+
+    `skip` names tests that are none for a kernel alone, with the reason beside each.
+    """
+
+    def check(
+        op_type: str, backend: str, skip: dict[str, str] | None = None, factor: float = 1
+    ) -> None:
+        ran = 0
+        newest = defs.get_schema(op_type).since_version
+        for case, model in official_cases()[op_type]:
+            node = model.graph.node[0]
+            if case.name in (skip or {}) or model.opset_import[0].version < newest:
+                continue
+            folder = os.path.join(case.model_dir, "test_data_set_0")
+            given = load_values(folder, "input", len(model.graph.input))
+            wanted = load_values(folder, "output", len(model.graph.output))
+            named = dict(zip((i.name for i in model.graph.input), given, strict=True))
+            arrays = [named[name] if name else None for name in node.input]
+            found = [a for a in run_node(node, arrays, backend) if a is not None]
+            for a, b in zip(found, wanted, strict=True):
+                scale = factor * case.rtol / 1e-3 if case.rtol else factor
+                assert_close(a, b, scale, f"{case.name} on {backend}")
+            ran += 1
+        assert ran, f"no official test of {op_type} ran"
+
+    return check
+
+
+@pytest.fixture(name="check_reference")
+def check_reference_fixture(assert_close: Any) -> Any:
+    """``check_reference(node, arrays, backend)``: the kernel against the evaluator."""
+
+    def check(
+        node: onnx.NodeProto, arrays: list[Any], backend: str, factor: float = 1
+    ) -> None:
+        wanted = reference(node, arrays)
+        found = [a for a in run_node(node, arrays, backend) if a is not None]
+        for a, b in zip(found, wanted, strict=True):
+            assert_close(a, b, factor, f"{node.op_type} on {backend}")
+
+    return check
+
+
+def reference(node: onnx.NodeProto, arrays: list[Any]) -> list[Any]:
+    given = {n: a for n, a in zip(node.input, arrays, strict=True) if n}
+    infos = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
+        for name, array in given.items()
+    ]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    graph = helper.make_graph([node], "node", infos, outputs)
+    model = helper.make_model(graph)
+    return ReferenceEvaluator(model).run(None, given)
+
+
