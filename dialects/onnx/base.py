@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import new_class
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 from onnx.defs import OpSchema
 from typing_extensions import TypeVar
 from xdsl.dialects.builtin import (
@@ -54,6 +55,7 @@ from xdsl.utils.exceptions import VerifyException
 from .text import attr_text, decode, text_attr
 from .types import (
     DTYPE_NAMES,
+    Array,
     DenseAttr,
     MapType,
     OptionalType,
@@ -79,7 +81,16 @@ SCHEMAS: dict[str, OpSchema] = {}
 """The schema that an op's class was built from, by op name (``onnx.Conv``)."""
 
 AttributeValue: TypeAlias = (
-    Attribute | bool | int | float | str | Sequence[int] | Sequence[float]
+    Attribute
+    | bool
+    | int
+    | float
+    | str
+    | bytes
+    | Sequence[int]
+    | Sequence[float]
+    | Sequence[str]
+    | Array
 )
 """What an attribute may be given as: an IR attribute, or a Python value of its kind."""
 
@@ -363,6 +374,8 @@ def _attribute_of_kind(kind: OpSchema.AttrType, value: Any) -> Attribute:
             return DenseArrayBase.from_list(f32, [float(v) for v in value])
         case _KINDS.STRINGS:
             return ArrayAttr([_attribute_of_kind(_KINDS.STRING, v) for v in value])
+        case _KINDS.TENSOR:
+            return DenseAttr.of(np.asarray(value))
         case _:
             raise ValueError(value)
 

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 
 
 @dataclass(frozen=True, order=True)
@@ -60,6 +60,7 @@ class Dim:
         return Dim((((), value),)) if value else Dim(())
 
     @staticmethod
+    @lru_cache(maxsize=4096)
     def parse(text: str) -> Dim:
         """The expression that `text` says; a text that is none becomes one symbol."""
         try:
@@ -166,11 +167,21 @@ class Dim:
 
     def _extreme(self, function: str, other: Dim) -> Dim:
         for larger, smaller in ((self, other), (other, self)):
-            bound = (larger - smaller).lower_bound
-            if bound is not None and bound >= 0:
+            if smaller.at_most(larger):
                 return larger if function == "max" else smaller
         left, right = sorted((self, other), key=str)
         return _call(function, left, right)
+
+    def at_most(self, other: Dim) -> bool:
+        """Whether this is known never to exceed `other`."""
+        bound = (other - self).lower_bound
+        if bound is not None and bound >= 0:
+            return True
+        if len(self.terms) != 1 or len(self.terms[0][0]) != 1 or self.terms[0][1] != 1:
+            return False
+        atom = self.terms[0][0][0]
+        is_minimum = isinstance(atom, Call) and atom.function == "min"
+        return is_minimum and other in (atom.left, atom.right)
 
     def divided_by(self, other: Dim) -> Dim | None:
         """``self / other`` where the division leaves no rest for all sizes."""

@@ -29,6 +29,8 @@ from .proto import (
 )
 from .types import (
     DenseAttr,
+    OptionalType,
+    SequenceType,
     Shape,
     WeightAttr,
     element_of,
@@ -141,7 +143,10 @@ def _inferred_by_onnx(
             data[name] = tensor_to_proto(constant, name)
     while node.input and not node.input[-1]:
         node.input.pop()
-    node.output.extend(f"o{i}" if wanted else "" for i, wanted in enumerate(outputs))
+    names = [f"o{i}" if wanted else "" for i, wanted in enumerate(outputs)]
+    while names and not names[-1]:
+        names.pop()
+    node.output.extend(names)
     for attribute, value in facts.properties.items():
         if not isinstance(value, WeightAttr):
             node.attribute.append(attribute_to_proto(schema, attribute, value))
@@ -178,6 +183,9 @@ def merge_types(a: Attribute, b: Attribute) -> Attribute:
     """The most precise type that holds the values of both; InferenceError if none does."""
     if a == b:
         return a
+    for container in (SequenceType, OptionalType):
+        if isinstance(a, container) and isinstance(b, container):
+            return container(merge_types(a.element, b.element))
     if element_of(a) is None or element_of(a) != element_of(b):
         raise InferenceError(f"one branch gives {a}, another {b}")
     element = element_of(a)
@@ -249,7 +257,10 @@ def _broadcast_dim(a: Dim | None, b: Dim | None) -> Dim | None:
             return other
         if one is not None and one.constant is not None:
             return one
-    return a if a is not None and a == b else None
+    if a is None or b is None:
+        return None
+    # A size that never exceeds the other is equal to it, or is the 1 that is stretched.
+    return b if a.at_most(b) else a if b.at_most(a) else None
 
 
 def _broadcasting(facts: Facts) -> Shape | None:

@@ -126,6 +126,14 @@ class WeightStore:
     def __len__(self) -> int:
         return len(self._weights)
 
+    def keys(self) -> frozenset[str]:
+        """The keys that have been given out."""
+        return frozenset(self._weights)
+
+    def keep(self, keys: frozenset[str]) -> None:
+        """Forget every weight whose key is not in `keys`."""
+        self._weights = {k: w for k, w in self._weights.items() if k in keys}
+
     def copy(self) -> WeightStore:
         """A store with the same weights, to which more can be added apart."""
         return WeightStore(dict(self._weights))

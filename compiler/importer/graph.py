@@ -1,0 +1,561 @@
+"""Imports a graph: every node raised to the newest opset, typed, located and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import defs
+from xdsl.ir import Attribute, Block, Region, SSAValue
+
+from ...dialects.onnx import OnnxBuilder, YieldOp
+from ...dialects.onnx.base import PREFIXES
+from ...dialects.onnx.builder import INLINE_ELEMENTS
+from ...dialects.onnx.infer import InferenceError, merge_types, stacked
+from ...dialects.onnx.integers import IntegerValues
+from ...dialects.onnx.names import Names, hint
+from ...dialects.onnx.ops import OPS
+from ...dialects.onnx.proto import (
+    attribute_from_proto,
+    attribute_value,
+    is_default,
+    refine,
+)
+from ...dialects.onnx.provenance import location
+from ...dialects.onnx.store import Weight, WeightStore
+from ...dialects.onnx.types import (
+    Array,
+    DenseAttr,
+    SequenceType,
+    WeightAttr,
+    element_of,
+    is_none,
+)
+from .files import ModelError, ModelFile
+from .regions import LOOP_COUNTERS, ScanTypes, retype, yielded
+from .upgrades import OldNode, rule_for
+
+OLDEST_OPSET = 7
+
+MAX_DEPTH = 40
+"""How deep subgraphs and function calls may nest."""
+
+MAX_NODES = 2_000_000
+"""How many nodes a model may have after its functions are inlined."""
+
+
+@dataclass
+class Scope:
+    """The names that a graph sees: its own, and those of the graph around it."""
+
+    outer: Scope | None = None
+    values: dict[str, SSAValue] = field(default_factory=dict[str, SSAValue])
+
+    def find(self, name: str) -> SSAValue | None:
+        """The value called `name`, innermost first."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.outer
+        return None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a node stands: what it sees, and what its attributes may refer to."""
+
+    scope: Scope
+    opsets: Mapping[str, int]
+    prefix: str = ""
+    """The names of the calls around it, for its own name."""
+    attributes: Mapping[str, onnx.AttributeProto] | None = None
+    """The attributes of the function call; None outside functions."""
+    depth: int = 0
+
+
+class GraphImporter:
+    """Writes the nodes of a model into blocks.
+
+    Raises ModelError in the user's terms for whatever cannot be imported.
+    """
+
+    def __init__(self, file: ModelFile, store: WeightStore):
+        self.file = file
+        self.store = store
+        self.integers = IntegerValues(store)
+        self.names = Names()
+        self.functions = {
+            (f.domain, f.name, f.overload): f for f in file.proto.functions
+        }
+        self.calls: list[tuple[str, str, str]] = []
+        self.declared: dict[str, Attribute] = {}
+        self.count = 0
+
+    # --- graphs ---
+
+    def builder(self, block: Block) -> OnnxBuilder:
+        """A builder that appends to `block`."""
+        return OnnxBuilder(block.add_op, self.store, self.integers)
+
+    def initializers(
+        self, graph: onnx.GraphProto, frame: Frame, block: Block, main: bool
+    ) -> None:
+        """Write the initializers of `graph` as constants."""
+        builder = self.builder(block)
+        for number, tensor in enumerate(graph.initializer):
+            builder.location = location(tensor.name)
+            content = self._tensor(tensor, number if main else None)
+            self._define(frame, tensor.name, self._held(builder, tensor.name, content))
+        for sparse in graph.sparse_initializer:
+            name = sparse.values.name
+            builder.location = location(name)
+            dense = self.file.dense(sparse)
+            self._define(frame, name, self._held(builder, name, dense))
+
+    def nodes(self, nodes: Sequence[onnx.NodeProto], frame: Frame, block: Block) -> None:
+        """Write `nodes` at the end of `block`."""
+        for node in nodes:
+            self.count += 1
+            if self.count > MAX_NODES:
+                raise ModelError(f"more than {MAX_NODES} nodes with functions inlined")
+            self._node(node, frame, block)
+
+    def lookup(self, name: str, frame: Frame, user: str) -> SSAValue:
+        """The value called `name`; ModelError in the name of `user` if there is none."""
+        value = frame.scope.find(name)
+        if value is None:
+            raise ModelError(
+                f"{user}: tensor {name!r} is not defined before it is used"
+            )
+        return value
+
+    def _define(self, frame: Frame, name: str, value: SSAValue) -> None:
+        if name in frame.scope.values:
+            raise ModelError(f"tensor {name!r} is defined twice")
+        frame.scope.values[name] = value
+        self.name(value, name)
+
+    def name(self, value: SSAValue, tensor: str) -> None:
+        """Give `value` a name that resembles its tensor's."""
+        wanted = hint(tensor)
+        if wanted is not None and value.name_hint is None:
+            value.name_hint = self.names.unique(wanted)
+
+    # --- constants ---
+
+    def _tensor(self, tensor: onnx.TensorProto, number: int | None) -> Weight | Array:
+        if tensor.data_type == onnx.TensorProto.STRING:
+            return self.file.array(tensor)
+        return self.file.weight(tensor, number)
+
+    def _held(
+        self, builder: OnnxBuilder, name: str, content: Weight | Array
+    ) -> SSAValue:
+        if not isinstance(content, Weight):
+            return builder.constant(content, name)
+        if content.size <= INLINE_ELEMENTS:
+            return builder.constant(content.array(), name)
+        key = self.store.add(name, content)
+        return builder.held(WeightAttr(key), content.type)
+
+    # --- nodes ---
+
+    def _node(self, node: onnx.NodeProto, frame: Frame, block: Block) -> None:
+        called = (node.domain, node.op_type, node.overload)
+        if called in self.functions:
+            self._call(node, frame, block)
+            return
+        name = frame.prefix + (node.name or next(filter(None, node.output), ""))
+        where = f"node {name!r} ({node.op_type})"
+        try:
+            outputs = self._emit(node, name, frame, block)
+        except (InferenceError, ValueError, TypeError, IndexError) as error:
+            raise ModelError(f"{where}: {error}") from error
+        self._bind(node, outputs, frame, where)
+
+    def _bind(
+        self,
+        node: onnx.NodeProto,
+        outputs: Sequence[SSAValue | None],
+        frame: Frame,
+        where: str,
+    ) -> None:
+        for tensor, value in zip(node.output, outputs, strict=False):
+            if not tensor:
+                continue
+            if value is None or is_none(value.type):
+                raise ModelError(f"{where}: output {tensor!r} is not supported")
+            self._define(frame, tensor, value)
+
+    def _emit(
+        self, node: onnx.NodeProto, name: str, frame: Frame, block: Block
+    ) -> Sequence[SSAValue | None]:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        since, newest = schema_versions(node.op_type, domain, frame.opsets)
+        op_name = f"{PREFIXES[domain]}.{node.op_type}"
+        builder = self.builder(block)
+        builder.location = location(name, [t for t in node.output if t])
+        operands = [
+            self.lookup(t, frame, f"node {name!r} ({node.op_type})") if t else None
+            for t in node.input
+        ]
+        given = [self._resolved(a, frame) for a in node.attribute]
+        attributes = [a for a in given if a is not None]
+        if node.op_type == "Constant" and not domain:
+            return [self._constant(builder, node.output[0], attributes)]
+        wanted = tuple(bool(tensor) for tensor in node.output)
+        if op_name in _REGION_OPS and since >= _REGION_OPS[op_name]:
+            return self._with_regions(builder, op_name, operands, attributes, frame, wanted)
+        if since == newest:
+            properties = self._properties(builder, op_name, attributes)
+            op = builder.create(op_name, operands, properties, wanted)
+            return self._refined(node, op.results, frame)
+        rule = rule_for(node.op_type, since, newest)
+        if rule is None:
+            raise ValueError(f"no rule raises {node.op_type}-{since} to opset {newest}")
+        values = {a.name: self._python_value(a) for a in attributes}
+        old = OldNode(node.op_type, since, tuple(operands), values, wanted)
+        return self._refined(node, rule(builder, old), frame)
+
+    def _refined(
+        self,
+        node: onnx.NodeProto,
+        values: Sequence[SSAValue | None],
+        frame: Frame,
+    ) -> Sequence[SSAValue | None]:
+        """`values` with what the model declares of dimensions that inference left open."""
+        if frame.depth:
+            return values
+        for tensor, value in zip(node.output, values, strict=False):
+            declared = self.declared.get(tensor)
+            if value is None or declared is None:
+                continue
+            if element_of(declared) == element_of(value.type) is not None:
+                retype(value, refine(declared, value.type))
+        return values
+
+    def _resolved(
+        self, attribute: onnx.AttributeProto, frame: Frame
+    ) -> onnx.AttributeProto | None:
+        """The attribute, or what the function call gives for it; None if nothing does."""
+        if not attribute.ref_attr_name:
+            return attribute
+        if frame.attributes is None:
+            raise ValueError(
+                f"attribute {attribute.name!r} refers to {attribute.ref_attr_name!r} "
+                "outside a function"
+            )
+        found = frame.attributes.get(attribute.ref_attr_name)
+        if found is None:
+            return None
+        copy = onnx.AttributeProto()
+        copy.CopyFrom(found)
+        copy.name = attribute.name
+        return copy
+
+    def _properties(
+        self,
+        builder: OnnxBuilder,
+        op_name: str,
+        attributes: Sequence[onnx.AttributeProto],
+    ) -> dict[str, Attribute]:
+        schema = OPS[op_name].schema()
+        properties: dict[str, Attribute] = {}
+        for proto in attributes:
+            if proto.name not in schema.attributes:
+                raise ValueError(f"{schema.name} has no attribute {proto.name!r}")
+            if proto.type == onnx.AttributeProto.TENSOR:
+                properties[proto.name] = self._tensor_attribute(builder, proto)
+                continue
+            value = attribute_from_proto(schema, proto)
+            if not is_default(schema, proto.name, value):
+                properties[proto.name] = value
+        missing = [
+            name
+            for name, declared in schema.attributes.items()
+            if declared.required and name not in properties
+        ]
+        if missing:
+            raise ValueError(f"attribute {missing[0]!r} is missing")
+        return properties
+
+    def _tensor_attribute(
+        self, builder: OnnxBuilder, proto: onnx.AttributeProto
+    ) -> Attribute:
+        array = self.file.array(proto.t)
+        if array.size <= INLINE_ELEMENTS or array.dtype == object:
+            return DenseAttr.of(array)
+        return WeightAttr(self.store.add(proto.name, array))
+
+    def _python_value(self, proto: onnx.AttributeProto) -> Any:
+        if proto.type == onnx.AttributeProto.TENSOR:
+            return self.file.array(proto.t)
+        return attribute_value(proto)
+
+    def _constant(
+        self,
+        builder: OnnxBuilder,
+        name: str,
+        attributes: Sequence[onnx.AttributeProto],
+    ) -> SSAValue:
+        if len(attributes) != 1:
+            raise ValueError(f"found {len(attributes)} attributes, wanted one value")
+        proto = attributes[0]
+        if proto.name == "value":
+            return self._held(builder, name, self._tensor(proto.t, None))
+        if proto.name == "sparse_value":
+            return self._held(builder, name, self.file.dense(proto.sparse_tensor))
+        if proto.name not in _CONSTANT_DTYPES:
+            raise ValueError(f"Constant has no attribute {proto.name!r}")
+        kind = _CONSTANT_DTYPES[proto.name]
+        return self._held(builder, name, np.array(attribute_value(proto), kind))
+
+    # --- functions ---
+
+    def _call(self, node: onnx.NodeProto, frame: Frame, block: Block) -> None:
+        key = (node.domain, node.op_type, node.overload)
+        function = self.functions[key]
+        name = frame.prefix + (node.name or next(filter(None, node.output), ""))
+        where = f"node {name!r} (function {node.op_type})"
+        if key in self.calls:
+            raise ModelError(f"{where}: the function calls itself")
+        if len(self.calls) >= MAX_DEPTH:
+            raise ModelError(f"{where}: calls nest deeper than {MAX_DEPTH}")
+        if len(node.input) > len(function.input):
+            raise ModelError(
+                f"{where}: found {len(node.input)} inputs, wanted {len(function.input)}"
+            )
+        scope = Scope()
+        for index, parameter in enumerate(function.input):
+            given = node.input[index] if index < len(node.input) else ""
+            if given:
+                scope.values[parameter] = self.lookup(given, frame, where)
+            else:
+                scope.values[parameter] = self.builder(block).none()
+        inner = Frame(
+            scope,
+            {o.domain: o.version for o in function.opset_import},
+            f"{name}/",
+            self._call_attributes(node, function, frame),
+            frame.depth + 1,
+        )
+        self.calls.append(key)
+        self.nodes(function.node, inner, block)
+        self.calls.pop()
+        for tensor, result in zip(node.output, function.output, strict=False):
+            if tensor:
+                value = self.lookup(result, inner, where)
+                if tensor in frame.scope.values:
+                    raise ModelError(f"tensor {tensor!r} is defined twice")
+                frame.scope.values[tensor] = value
+
+    def _call_attributes(
+        self, node: onnx.NodeProto, function: onnx.FunctionProto, frame: Frame
+    ) -> dict[str, onnx.AttributeProto]:
+        given = {a.name: a for a in function.attribute_proto}
+        for attribute in node.attribute:
+            resolved = self._resolved(attribute, frame)
+            if resolved is not None:
+                given[attribute.name] = resolved
+        return given
+
+    # --- subgraphs ---
+
+    def _with_regions(
+        self,
+        builder: OnnxBuilder,
+        op_name: str,
+        operands: list[SSAValue | None],
+        attributes: Sequence[onnx.AttributeProto],
+        frame: Frame,
+        outputs: Sequence[bool],
+    ) -> Sequence[SSAValue]:
+        if frame.depth >= MAX_DEPTH:
+            raise ValueError(f"subgraphs nest deeper than {MAX_DEPTH}")
+        graphs = {a.name: a.g for a in attributes if a.type == a.GRAPH}
+        plain = [a for a in attributes if a.type != a.GRAPH]
+        wanted = [name for name, _ in OPS[op_name].get_irdl_definition().regions]
+        if sorted(graphs) != sorted(wanted):
+            raise ValueError(f"found subgraphs {sorted(graphs)}, wanted {sorted(wanted)}")
+        schema = OPS[op_name].schema()
+        properties = {a.name: attribute_from_proto(schema, a) for a in plain}
+        emit = {
+            "onnx.If": self._if,
+            "onnx.Loop": self._loop,
+            "onnx.Scan": self._scan,
+            "onnx.SequenceMap": self._sequence_map,
+        }[op_name]
+        regions, types = emit(operands, graphs, properties, frame)
+        if len(types) != len(outputs):
+            raise ValueError(f"found {len(outputs)} outputs, wanted {len(types)}")
+        order = [regions[name] for name in wanted]
+        made = builder.create(op_name, operands, properties, outputs, types, order)
+        return made.results
+
+    def _region(
+        self, graph: onnx.GraphProto, types: Sequence[Attribute], frame: Frame
+    ) -> Region:
+        """The body of `graph` with inputs of `types`."""
+        if len(graph.input) != len(types):
+            raise ValueError(
+                f"subgraph {graph.name!r} has {len(graph.input)} inputs, "
+                f"wanted {len(types)}"
+            )
+        block = Block(arg_types=types)
+        inner = Frame(
+            Scope(frame.scope),
+            frame.opsets,
+            frame.prefix,
+            frame.attributes,
+            frame.depth + 1,
+        )
+        for parameter, argument in zip(graph.input, block.args, strict=True):
+            argument.location = location(parameter.name)
+            self._define(inner, parameter.name, argument)
+        self.initializers(graph, inner, block, main=False)
+        self.nodes(graph.node, inner, block)
+        where = f"subgraph {graph.name!r}"
+        results = [self.lookup(o.name, inner, where) for o in graph.output]
+        block.add_op(YieldOp(*results))
+        return Region(block)
+
+    def _if(
+        self,
+        operands: list[SSAValue | None],
+        graphs: Mapping[str, onnx.GraphProto],
+        properties: Mapping[str, Attribute],
+        frame: Frame,
+    ) -> tuple[dict[str, Region], list[Attribute]]:
+        regions = {name: self._region(graph, (), frame) for name, graph in graphs.items()}
+        types = [yielded(region) for region in regions.values()]
+        if len(types[0]) != len(types[1]):
+            raise ValueError("the branches give different numbers of outputs")
+        merged = [merge_types(a, b) for a, b in zip(*types, strict=True)]
+        return regions, merged
+
+    def _loop(
+        self,
+        operands: list[SSAValue | None],
+        graphs: Mapping[str, onnx.GraphProto],
+        properties: Mapping[str, Attribute],
+        frame: Frame,
+    ) -> tuple[dict[str, Region], list[Attribute]]:
+        operands += [None] * (2 - len(operands))
+        carried = [value.type for value in operands[2:] if value is not None]
+
+        def body(state: Sequence[Attribute]) -> Region:
+            return self._region(graphs["body"], (*LOOP_COUNTERS, *state), frame)
+
+        region, state = self._fixpoint(body, carried, 1)
+        scanned = yielded(region)[1 + len(state) :]
+        return {"body": region}, [*state, *map(stacked, scanned)]
+
+    def _scan(
+        self,
+        operands: list[SSAValue | None],
+        graphs: Mapping[str, onnx.GraphProto],
+        properties: Mapping[str, Attribute],
+        frame: Frame,
+    ) -> tuple[dict[str, Region], list[Attribute]]:
+        given = [value.type for value in operands if value is not None]
+        types = ScanTypes.of(given, properties)
+
+        def body(state: Sequence[Attribute]) -> Region:
+            return self._region(graphs["body"], (*state, *types.elements), frame)
+
+        region, state = self._fixpoint(body, types.state, 0)
+        scanned = yielded(region)[len(state) :]
+        return {"body": region}, [*state, *types.stacked(scanned)]
+
+    def _sequence_map(
+        self,
+        operands: list[SSAValue | None],
+        graphs: Mapping[str, onnx.GraphProto],
+        properties: Mapping[str, Attribute],
+        frame: Frame,
+    ) -> tuple[dict[str, Region], list[Attribute]]:
+        given = [value.type for value in operands if value is not None]
+        elements = [k.element if isinstance(k, SequenceType) else k for k in given]
+        region = self._region(graphs["body"], elements, frame)
+        return {"body": region}, [SequenceType(kind) for kind in yielded(region)]
+
+    def _fixpoint(
+        self,
+        body: Callable[[Sequence[Attribute]], Region],
+        state: Sequence[Attribute],
+        first: int,
+    ) -> tuple[Region, list[Attribute]]:
+        """The body whose carried types, yielded from place `first` on, hold for every turn.
+
+        A dimension that changes from turn to turn becomes unknown, then the rank, so few
+        attempts are needed.
+        """
+        types = list(state)
+        while True:
+            names, weights = self.names.copy(), self.store.keys()
+            region = body(types)
+            after = yielded(region)[first : first + len(types)]
+            if len(after) != len(types):
+                raise ValueError(f"the body yields {len(after)} of {len(types)} states")
+            merged = [merge_types(a, b) for a, b in zip(types, after, strict=True)]
+            if merged == types:
+                return region, types
+            types = merged
+            region.drop_all_references()
+            self.names = names
+            self.store.keep(weights)
+
+
+_CONSTANT_DTYPES = {
+    "value_float": "float32",
+    "value_floats": "float32",
+    "value_int": "int64",
+    "value_ints": "int64",
+    "value_string": "O",
+    "value_strings": "O",
+}
+"""The dtype of each attribute that a Constant may state its value in."""
+
+
+_REGION_OPS = {"onnx.If": 1, "onnx.Loop": 1, "onnx.Scan": 9, "onnx.SequenceMap": 17}
+"""The operators with subgraphs, and the first opset of the form they have today."""
+
+
+def schema_versions(
+    op_type: str, domain: str, opsets: Mapping[str, int]
+) -> tuple[int, int]:
+    """The since-versions of an operator in the model's opset and in the newest.
+
+    Raises ValueError if the installed onnx does not know the operator or the opset.
+    """
+    shown = domain or "ai.onnx"
+    if domain not in opsets:
+        raise ValueError(f"the model imports no opset of domain {shown!r}")
+    opset = opsets[domain]
+    oldest, newest = (OLDEST_OPSET if not domain else 1), newest_opset(domain)
+    if domain not in PREFIXES or not defs.has(op_type, domain):
+        raise ValueError(f"no operator {op_type!r} in domain {shown!r}")
+    if not oldest <= opset <= newest:
+        raise ValueError(
+            f"found opset {opset} of domain {shown!r}, wanted {oldest} to {newest}"
+        )
+    if not defs.has(op_type, opset, domain):
+        raise ValueError(f"{op_type!r} is not in opset {opset} of domain {shown!r}")
+    old = defs.get_schema(op_type, opset, domain)
+    return old.since_version, defs.get_schema(op_type, domain).since_version
+
+
+def newest_opset(domain: str) -> int:
+    """The newest opset of a domain that the installed onnx knows."""
+    return _NEWEST.get(domain, defs.onnx_opset_version())
+
+
+_NEWEST: dict[str, int] = {
+    domain: max(s.since_version for s in defs.get_all_schemas() if s.domain == domain)
+    for domain in PREFIXES
+    if domain
+}
