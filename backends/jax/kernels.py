@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-_FAMILIES: tuple[Any, ...] = ()
+from . import (
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    pooling,
+    recurrent,
+)
+
+_FAMILIES: tuple[Any, ...] = (
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    pooling,
+    recurrent,
+)
 
 KERNELS: dict[str, Callable[..., Any]] = {}
 """Replacements for shared kernels, by op name (``onnx.Conv``)."""

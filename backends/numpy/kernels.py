@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-_FAMILIES: tuple[Any, ...] = ()
+from . import (
+    convolution,
+    elementwise,
+    normalization,
+    pooling,
+)
+
+_FAMILIES: tuple[Any, ...] = (
+    convolution,
+    elementwise,
+    normalization,
+    pooling,
+)
 
 KERNELS: dict[str, Callable[..., Any]] = {}
 """Replacements for shared kernels, by op name (``onnx.Conv``)."""

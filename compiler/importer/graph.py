@@ -19,6 +19,7 @@ from ...dialects.onnx.integers import IntegerValues
 from ...dialects.onnx.names import Names, hint
 from ...dialects.onnx.ops import OPS
 from ...dialects.onnx.proto import (
+    CONSTANT_DTYPES,
     attribute_from_proto,
     attribute_value,
     is_default,
@@ -309,9 +310,9 @@ class GraphImporter:
             return self._held(builder, name, self._tensor(proto.t, None))
         if proto.name == "sparse_value":
             return self._held(builder, name, self.file.dense(proto.sparse_tensor))
-        if proto.name not in _CONSTANT_DTYPES:
+        if proto.name not in CONSTANT_DTYPES:
             raise ValueError(f"Constant has no attribute {proto.name!r}")
-        kind = _CONSTANT_DTYPES[proto.name]
+        kind = CONSTANT_DTYPES[proto.name]
         return self._held(builder, name, np.array(attribute_value(proto), kind))
 
     # --- functions ---
@@ -508,17 +509,6 @@ class GraphImporter:
             region.drop_all_references()
             self.names = names
             self.store.keep(weights)
-
-
-_CONSTANT_DTYPES = {
-    "value_float": "float32",
-    "value_floats": "float32",
-    "value_int": "int64",
-    "value_ints": "int64",
-    "value_string": "O",
-    "value_strings": "O",
-}
-"""The dtype of each attribute that a Constant may state its value in."""
 
 
 _REGION_OPS = {"onnx.If": 1, "onnx.Loop": 1, "onnx.Scan": 9, "onnx.SequenceMap": 17}

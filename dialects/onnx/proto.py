@@ -212,6 +212,17 @@ _VALUES: dict[int, tuple[OpSchema.AttrType, str]] = {
 }
 
 
+CONSTANT_DTYPES = {
+    "value_float": "float32",
+    "value_floats": "float32",
+    "value_int": "int64",
+    "value_ints": "int64",
+    "value_string": "O",
+    "value_strings": "O",
+}
+"""The dtype of each attribute, besides `value`, that a Constant may state its value in."""
+
+
 def attribute_from_proto(schema: OpSchema, proto: onnx.AttributeProto) -> Attribute:
     """The IR attribute of a scalar, list or type attribute; ValueError if it does not fit."""
     if proto.name not in schema.attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -96,6 +96,23 @@ class MappedWeight(Weight):
 
     def raw(self) -> memoryview:
         return self._buffer
+
+
+class DerivedWeight(Weight):
+    """A weight that is computed from others each time it is asked for."""
+
+    def __init__(self, element: str, shape: tuple[int, ...], compute: Callable[[], Array]):
+        self.element = element
+        self.shape = shape
+        self._compute = compute
+
+    def array(self) -> Array:
+        array = self._compute()
+        assert array.shape == self.shape, "a derived weight has the shape it promised"
+        return array
+
+    def raw(self) -> memoryview:
+        return pack(self.array(), self.element)
 
 
 @dataclass

@@ -1,0 +1,217 @@
+"""Convolutions as BLAS products of unfolded images (Chellapilla et al., 2006)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from ..kernels.convolution import (
+    add_channel_bias,
+    centred,
+    conv_kernel,
+    exact_float,
+    kernel_positions,
+    qlinear_conv_result,
+    transposed_pads,
+    widened,
+    window_counts,
+    window_pads,
+    window_slices,
+    window_span,
+)
+
+Array: TypeAlias = Any
+
+
+def zero_padded(x: Array, pairs: tuple[tuple[int, int], ...]) -> Array:
+    """`x` with zeros around its trailing axes; less overhead than ``np.pad``."""
+    if not any(first or last for first, last in pairs):
+        return x
+    sizes = x.shape[x.ndim - len(pairs) :]
+    shape = (n + a + b for n, (a, b) in zip(sizes, pairs, strict=True))
+    padded = np.zeros((*x.shape[: x.ndim - len(pairs)], *shape), x.dtype)
+    inner = (slice(a, a + n) for n, (a, _) in zip(sizes, pairs, strict=True))
+    padded[(..., *inner)] = x
+    return padded
+
+
+def unfolded(
+    padded: Array,
+    group: int,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    counts: tuple[int, ...],
+) -> Array:
+    """Matrix ``[n, group, c / group * kernel, windows]`` of what each window sees."""
+    n, channels = padded.shape[:2]
+    shape = (n, group, channels // group * math.prod(kernel), math.prod(counts))
+    if math.prod(kernel) == 1 or not math.prod(counts):
+        return padded[(..., *(slice(None, None, s) for s in strides))].reshape(shape)
+    axes = tuple(range(2, padded.ndim))
+    spans = tuple(map(window_span, kernel, dilations))
+    windows = sliding_window_view(padded, spans, axis=axes)
+    picked = (slice(None, (c - 1) * s + 1, s) for c, s in zip(counts, strides, strict=True))
+    taps = (slice(None, None, d) for d in dilations)
+    windows = windows[(slice(None), slice(None), *picked, *taps)]
+    order = (*range(padded.ndim, windows.ndim), *axes)
+    return windows.transpose(0, 1, *order).reshape(shape)
+
+
+def summed_rows(
+    padded: Array,
+    weights: Array,
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    counts: tuple[int, ...],
+) -> Array:
+    """Products summed over the kernel's first axis, whose stride is 1.
+
+    Only the other axes are unfolded: moving a row down the image is an offset into the
+    same matrix, so the copy is smaller by the kernel's height.
+    """
+    group, _, _, height, *rest = weights.shape
+    inner = (padded.shape[2], *counts[1:])
+    row = math.prod(counts[1:])
+    columns = unfolded(padded, group, (1, *rest), strides, (1, *dilations[1:]), inner)
+    total: Any = None
+    part: Any = None
+    for i in range(height):
+        start = i * dilations[0] * row
+        seen = columns[..., start : start + counts[0] * row]
+        layer = weights[:, :, :, i].reshape(group, weights.shape[1], -1)
+        if total is None:
+            total = layer @ seen
+            part = np.empty_like(total)
+        else:
+            np.matmul(layer, seen, out=part)
+            total += part
+    return total
+
+
+def conv(
+    xp: Any,
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Array:
+    """``y[n, m, o] = sum_{c, k} x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
+    kernel = conv_kernel(w, kernel_shape)
+    ones = (1,) * len(kernel)
+    strides, dilations = strides or ones, dilations or ones
+    pairs = window_pads(x.shape[2:], kernel, strides, dilations, pads, auto_pad)
+    counts = window_counts(x.shape[2:], kernel, strides, dilations, pairs)
+    padded = zero_padded(widened(np, x), pairs)
+    filters = w.shape[0] // group
+    weights = widened(np, w).reshape(group, filters, w.shape[1], *kernel)
+    # Slicing the weight by rows copies it; that pays where the image is the larger.
+    if strides[0] == 1 < kernel[0] and 1 < filters <= math.prod(counts):
+        y = summed_rows(padded, weights, strides, dilations, counts)
+    else:
+        columns = unfolded(padded, group, kernel, strides, dilations, counts)
+        y = weights.reshape(group, filters, -1) @ columns
+    y = y.reshape(x.shape[0], w.shape[0], *counts)
+    if b is not None:
+        y += b.reshape(-1, *ones)
+    return y.astype(x.dtype, copy=False)
+
+
+def conv_integer(
+    xp: Any,
+    x: Array,
+    w: Array,
+    x_zero_point: Array | None = None,
+    w_zero_point: Array | None = None,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Array:
+    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exactly, by way of floats."""
+    dtype = exact_float(np, math.prod(w.shape[1:]))
+    x, w = centred(np, x, x_zero_point, dtype), centred(np, w, w_zero_point, dtype)
+    window = (auto_pad, dilations, group, kernel_shape, pads, strides)
+    return conv(np, x, w, None, *window).astype(np.int32)
+
+
+def conv_transpose(
+    xp: Any,
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    output_padding: tuple[int, ...] | None = None,
+    output_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Array:
+    """``y[n, m, i * stride + k * dilation - pad] += x[n, c, i] * w[c, m, k]``, plus b."""
+    kernel = conv_kernel(w, kernel_shape)
+    ones = (1,) * len(kernel)
+    strides, dilations = strides or ones, dilations or ones
+    extra = tuple(output_padding or (0,) * len(kernel))
+    sizes, n, maps = x.shape[2:], x.shape[0], group * w.shape[1]
+    cuts = transposed_pads(
+        sizes, kernel, strides, dilations, pads, extra, auto_pad, output_shape
+    )
+    spans = map(window_span, kernel, dilations)
+    lengths = [(m - 1) * s + k for m, s, k in zip(sizes, strides, spans, strict=True)]
+    image = widened(np, x).reshape(n, group, x.shape[1] // group, math.prod(sizes))
+    weights = widened(np, w).reshape(group, w.shape[0] // group, -1).swapaxes(1, 2)
+    parts = (weights @ image).reshape(n, maps, *kernel, *sizes)
+    # A negative cut asks for zeros after the last product.
+    room = [m + max(-last, 0) for m, (_, last) in zip(lengths, cuts, strict=True)]
+    full = np.zeros((n, maps, *room), parts.dtype)
+    for position in kernel_positions(kernel):
+        place = window_slices(position, sizes, strides, dilations)
+        full[(..., *place)] += parts[(slice(None), slice(None), *position)]
+    ends = (m - last for m, (_, last) in zip(lengths, cuts, strict=True))
+    kept = (slice(cut[0], end) for cut, end in zip(cuts, ends, strict=True))
+    return add_channel_bias(full[(..., *kept)], b).astype(x.dtype, copy=False)
+
+
+def qlinear_conv(
+    xp: Any,
+    x: Array,
+    x_scale: Array,
+    x_zero_point: Array,
+    w: Array,
+    w_scale: Array,
+    w_zero_point: Array,
+    y_scale: Array,
+    y_zero_point: Array,
+    b: Array | None = None,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Array:
+    """``quantize((ConvInteger(x, w) + b) * x_scale * w_scale / y_scale)``."""
+    window = (auto_pad, dilations, group, kernel_shape, pads, strides)
+    total = conv_integer(np, x, w, x_zero_point, w_zero_point, *window)
+    return qlinear_conv_result(np, total, b, (x_scale, w_scale, y_scale), y_zero_point)
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "Conv": conv,
+    "ConvInteger": conv_integer,
+    "ConvTranspose": conv_transpose,
+    "QLinearConv": qlinear_conv,
+}

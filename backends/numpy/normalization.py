@@ -1,0 +1,138 @@
+"""Normalizations in place, with the sums of squares by BLAS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..kernels.elementwise import widen
+from ..kernels.normalization import per_channel, stash_dtype
+
+Array: TypeAlias = Any
+
+
+def softmax(xp: Any, x: Array, axis: int = -1) -> Array:
+    """``exp(x - max(x)) / sum(exp(x - max(x)))`` along `axis`."""
+    wide = widen(x)
+    with np.errstate(invalid="ignore", under="ignore"):
+        powers = wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf)
+        np.exp(powers, out=powers)
+        powers /= np.sum(powers, axis=axis, keepdims=True)
+    return powers.astype(x.dtype, copy=False)
+
+
+def log_softmax(xp: Any, x: Array, axis: int = -1) -> Array:
+    """``x - max(x) - log(sum(exp(x - max(x))))`` along `axis`."""
+    wide = widen(x)
+    with np.errstate(invalid="ignore", divide="ignore", under="ignore"):
+        below = wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf)
+        below -= np.log(np.sum(np.exp(below), axis=axis, keepdims=True))
+    return below.astype(x.dtype, copy=False)
+
+
+def centred_rows(rows: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    """A new array, `rows` less their means; the means; 1 / deviations."""
+    size = max(rows.shape[-1], 1)
+    mean = np.sum(rows, axis=-1, keepdims=True) / rows.dtype.type(size)
+    centred = rows - mean
+    variance = np.vecdot(centred, centred)[..., None] / rows.dtype.type(size)
+    return centred, mean, 1 / np.sqrt(variance + epsilon)
+
+
+def layer_normalization(
+    xp: Any,
+    x: Array,
+    scale: Array,
+    bias: Array = None,
+    axis: int = -1,
+    epsilon: float = 9.999999747378752e-06,
+    stash_type: int = 1,
+    outputs: tuple[bool, ...] = (True, True, True),
+) -> tuple[Array, ...]:
+    """``(x - mean) / sqrt(variance + epsilon) * scale + bias`` (Ba et al. 2016)."""
+    stash = stash_dtype(stash_type)
+    wide = widen(x.astype(stash, copy=False))
+    leading = x.shape[: axis % x.ndim]
+    rows = wide.reshape((-1, math.prod(x.shape[len(leading) :])))
+    centred, mean, inverse = centred_rows(rows, epsilon)
+    centred *= inverse
+    y = centred.reshape(x.shape).astype(x.dtype, copy=False)
+    y *= scale
+    if bias is not None:
+        y += bias
+    shape = leading + (1,) * (x.ndim - len(leading))
+    return (
+        y if outputs[0] else None,
+        mean.reshape(shape).astype(stash, copy=False) if outputs[1] else None,
+        inverse.reshape(shape).astype(stash, copy=False) if outputs[2] else None,
+    )
+
+
+def rms_normalization(
+    xp: Any,
+    x: Array,
+    scale: Array,
+    axis: int = -1,
+    epsilon: float = 9.999999747378752e-06,
+    stash_type: int = 1,
+) -> Array:
+    """``x / sqrt(mean(x^2) + epsilon) * scale`` (Zhang and Sennrich 2019)."""
+    wide = widen(x.astype(stash_dtype(stash_type), copy=False))
+    size = math.prod(x.shape[axis % x.ndim :])
+    rows = wide.reshape((-1, size))
+    square = np.vecdot(rows, rows)[:, None] / rows.dtype.type(max(size, 1))
+    y = (rows * (1 / np.sqrt(square + epsilon))).reshape(x.shape)
+    y = y.astype(x.dtype, copy=False).astype(scale.dtype, copy=False)
+    y *= scale
+    return y
+
+
+def instance_normalization(
+    xp: Any,
+    x: Array,
+    scale: Array,
+    bias: Array,
+    epsilon: float = 9.999999747378752e-06,
+) -> Array:
+    """Each sample's channels to mean `bias`, deviation `scale` (Ulyanov 2016)."""
+    rows = widen(x).reshape((*x.shape[:2], math.prod(x.shape[2:])))
+    centred, _, inverse = centred_rows(rows, epsilon)
+    centred *= inverse * per_channel(widen(scale), 3)
+    centred += per_channel(widen(bias), 3)
+    return centred.reshape(x.shape).astype(x.dtype, copy=False)
+
+
+def group_normalization(
+    xp: Any,
+    x: Array,
+    scale: Array,
+    bias: Array,
+    num_groups: int,
+    epsilon: float = 9.999999747378752e-06,
+    stash_type: int = 1,
+) -> Array:
+    """Groups of channels to mean 0 and deviation 1, then scaled (Wu and He 2018)."""
+    channels = x.shape[1]
+    if channels % num_groups:
+        raise ValueError(f"{channels} channels do not form {num_groups} groups")
+    wide = widen(x.astype(stash_dtype(stash_type), copy=False))
+    size = channels // num_groups * math.prod(x.shape[2:])
+    centred, _, inverse = centred_rows(wide.reshape((-1, num_groups, size)), epsilon)
+    centred *= inverse
+    y = centred.reshape(x.shape).astype(x.dtype, copy=False)
+    y *= per_channel(scale, x.ndim)
+    y += per_channel(bias, x.ndim)
+    return y
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "GroupNormalization": group_normalization,
+    "InstanceNormalization": instance_normalization,
+    "LayerNormalization": layer_normalization,
+    "LogSoftmax": log_softmax,
+    "RMSNormalization": rms_normalization,
+    "Softmax": softmax,
+}

@@ -1,0 +1,177 @@
+"""The stages of a compilation, one after another: import, specialize, optimize, lower, write."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import onnx
+
+from ..backends import runtime
+from ..backends.program import InputSpec, LoweringError, Program
+from ..dialects.errors import SardonyxError
+from ..passes.expand_functions import expand_where
+from ..passes.specialize_dims import SpecializeDimsPass
+from .importer import import_model
+from .inputs import input_specs, output_specs
+from .model import Model
+from .pipelines import PassRun, run_pipeline, spec_of
+from .text import read_text
+
+BACKENDS = ("numpy", "jax")
+
+
+@dataclass
+class Executable:
+    """A compiled model. Call it with arrays by position or by input name.
+
+    The outputs come as a tuple in the model's order, as NumPy or JAX arrays by the backend.
+    """
+
+    model: Model
+    backend: str
+    pipeline: str
+    """The spec of the passes that ran."""
+    program: Program
+    passes: list[PassRun] = field(default_factory=list[PassRun])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    """How long each stage took."""
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """The inputs in the model's order."""
+        return self.program.inputs
+
+    @property
+    def outputs(self) -> tuple[InputSpec, ...]:
+        """The outputs in the model's order."""
+        return self.program.outputs
+
+    @property
+    def source(self) -> str:
+        """The program's text, the artifact's ``model.py``."""
+        return self.program.source
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """The weights by name, as the backend's arrays: the pure function's first argument."""
+        store = self.model.context.store
+        arrays = {key: store[key].array() for key in self.program.weights}
+        return _backend(self.backend).prepare_weights(arrays)
+
+    @cached_property
+    def function(self) -> Any:
+        """The pure function ``(params, *inputs) -> outputs``, to jit, grad, vmap and shard.
+
+        On JAX, a model with 64-bit integers owes it the caller's ``jax.enable_x64``; calling
+        the executable itself needs nothing.
+        """
+        return self._namespace["forward"]
+
+    @cached_property
+    def _namespace(self) -> dict[str, Any]:
+        code = compile(self.source, f"<sardonyx {self.model.name or 'model'}>", "exec")
+        namespace: dict[str, Any] = {"__name__": "sardonyx_program", "__file__": ""}
+        exec(code, namespace)
+        return namespace
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Run; TypeError or ValueError says which input was found and which wanted."""
+        spec = [entry.entry() for entry in self.inputs]
+        values = runtime.bind(spec, args, kwargs)
+        namespace = self._namespace
+        forward = namespace.get("jitted", self.function)
+        return namespace["call"](forward, self.params, values)
+
+    def random_inputs(
+        self, dims: Mapping[str, int] | None = None, seed: int = 0
+    ) -> dict[str, Any]:
+        """A random array for every input, free sizes from `dims` (1 for the first, else 16)."""
+        spec = [entry.entry() for entry in self.inputs]
+        return runtime.random_inputs(spec, dims or {}, seed)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the artifact into `folder`; see `artifact.write_artifact`."""
+        from .artifact import write_artifact
+
+        return write_artifact(self, Path(folder))
+
+
+def load(source: str | Path | onnx.ModelProto | Model) -> Model:
+    """The model at a path (``.onnx`` or ``.mlir``), in memory, or imported already."""
+    if isinstance(source, Model):
+        return source.clone()
+    if not isinstance(source, onnx.ModelProto) and Path(source).suffix == ".mlir":
+        return read_text(Path(source))
+    return import_model(source)
+
+
+def compile_model(
+    source: str | Path | onnx.ModelProto | Model,
+    backend: str = "jax",
+    pipeline: str = "O2",
+    dims: Mapping[str, int] | None = None,
+) -> Executable:
+    """Compile a model: a path, a ModelProto or an imported `Model` (left as it is).
+
+    `pipeline` is a level (``O0`` … ``O3``) or a pass spec; `dims` gives symbolic dimensions
+    their sizes. Raises SardonyxError in one line.
+    """
+    if backend not in BACKENDS:
+        raise SardonyxError(f"found backend {backend!r}, wanted {' or '.join(BACKENDS)}")
+    seconds: dict[str, float] = {}
+    start = time.perf_counter()
+    model = load(source)
+    start = _lap(seconds, "import", start)
+    if dims:
+        specialize(model, dims)
+    passes = run_pipeline(model, pipeline)
+    start = _lap(seconds, "passes", start)
+    program = lower(model, backend)
+    _lap(seconds, "lower", start)
+    return Executable(model, backend, spec_of(pipeline), program, passes, seconds)
+
+
+def specialize(model: Model, dims: Mapping[str, int]) -> None:
+    """Give symbolic dimensions their sizes, in place."""
+    entries = tuple(f"{name}={size}" for name, size in sorted(dims.items()))
+    SpecializeDimsPass(entries).apply(model.context, model.module)
+
+
+def lower(model: Model, backend: str) -> Program:
+    """The program of `model`; LoweringError names what the backend cannot do."""
+    chosen = _backend(backend)
+    table = chosen.TABLE
+    expand_where(
+        model.module,
+        model.context.store,
+        lambda op: op.name not in table and op.name != "onnx.Constant",
+    )
+    title = f"{ascii(model.name)[1:-1] or 'model'}, compiled by sardonyx for {backend}."
+    try:
+        return chosen.write_program(
+            model.main,
+            model.context.store,
+            title,
+            input_specs(model),
+            output_specs(model),
+        )
+    except LoweringError as error:
+        raise LoweringError(f"backend {backend}: {error}") from error
+
+
+def _backend(name: str) -> ModuleType:
+    package = __package__.rpartition(".")[0] if __package__ else ""
+    return importlib.import_module(f"{package}.backends.{name}")
+
+
+def _lap(seconds: dict[str, float], stage: str, start: float) -> float:
+    now = time.perf_counter()
+    seconds[stage] = now - start
+    return now

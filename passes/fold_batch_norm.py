@@ -1,0 +1,161 @@
+"""Fold batch normalization (in inference) into the convolution before it.
+
+    %c = onnx.Conv(%x, %w, %b)                     ->   %y = onnx.Conv(%x, %w', %b')
+    %y = onnx.BatchNormalization(%c, %s, %o, %m, %v)
+
+    w' = w * s / sqrt(v + epsilon)  per output channel
+    b' = (b - m) * s / sqrt(v + epsilon) + o
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import (
+    PatternRewriter,
+    PatternRewriteWalker,
+    RewritePattern,
+    op_type_rewrite_pattern,
+)
+
+from ..dialects.onnx import OnnxBuilder, WeightAttr, WeightStore, ops, store_of
+from ..dialects.onnx.base import python_value
+from ..dialects.onnx.provenance import fused
+from ..dialects.onnx.store import DerivedWeight
+from ..dialects.onnx.types import (
+    DTYPE_NAMES,
+    Array,
+    element_of,
+    is_none,
+    static_shape,
+)
+from .fold_constants import constant_of
+
+
+def blocked(norm: ops.BatchNormalizationOp, store: WeightStore) -> str | None:
+    """Why `norm` cannot be folded into its producer, or None if it can."""
+    conv = norm.X.owner
+    if not isinstance(conv, ops.ConvOp):
+        return "the producer is not a Conv"
+    if not conv.Y.has_one_use():
+        return "the convolution has other uses"
+    if norm.training_mode is not None and python_value(norm.training_mode):
+        return "the normalization is in training mode"
+    parameters = [norm.scale, norm.B, norm.input_mean, norm.input_var, conv.W]
+    if not is_none(conv.B.type):
+        parameters.append(conv.B)
+    if any(constant_of(value, store) is None for value in parameters):
+        return "a parameter is not constant"
+    if len({element_of(value.type) for value in parameters}) != 1:
+        return "the parameters have different element types"
+    return None
+
+
+@dataclass(frozen=True)
+class FoldIntoConv(RewritePattern):
+    """Rewrites a normalization that nothing blocks."""
+
+    store: WeightStore
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(
+        self, op: ops.BatchNormalizationOp, rewriter: PatternRewriter
+    ) -> None:
+        if blocked(op, self.store) is not None:
+            return
+        conv = op.X.owner
+        assert isinstance(conv, ops.ConvOp), "checked by `blocked`"
+        made: list[Operation] = []
+        builder = OnnxBuilder(made.append, self.store, location=fused([conv, op]))
+        weight = _derived(builder, conv.W, folded_weight(conv, op, self.store), "weight")
+        bias = _derived(builder, op.B, folded_bias(conv, op, self.store), "bias")
+        new = builder.create(
+            conv.name, [conv.X, weight, bias], dict(conv.properties), types=[op.Y.type]
+        )
+        rewriter.replace(op, made, [new.results[0], *op.results[1:]], safe_erase=False)
+        rewriter.erase(conv)
+
+
+def _scale(norm: ops.BatchNormalizationOp, store: WeightStore) -> Callable[[], Array]:
+    scale, variance = _source(norm.scale, store), _source(norm.input_var, store)
+    epsilon = python_value(norm.epsilon)
+
+    def compute() -> Array:
+        return scale().astype(np.float64) / np.sqrt(variance().astype(np.float64) + epsilon)
+
+    return compute
+
+
+def folded_weight(
+    conv: ops.ConvOp, norm: ops.BatchNormalizationOp, store: WeightStore
+) -> Callable[[], Array]:
+    """How to compute ``w * s / sqrt(v + epsilon)``; in float64, rounded once."""
+    weight, scale = _source(conv.W, store), _scale(norm, store)
+
+    def compute() -> Array:
+        array, factor = weight(), scale()
+        shaped = factor.reshape(-1, *[1] * (array.ndim - 1))
+        return (array * shaped).astype(array.dtype)
+
+    return compute
+
+
+def folded_bias(
+    conv: ops.ConvOp, norm: ops.BatchNormalizationOp, store: WeightStore
+) -> Callable[[], Array]:
+    """How to compute ``(b - m) * s / sqrt(v + epsilon) + o``; in float64, rounded once."""
+    offset, mean = _source(norm.B, store), _source(norm.input_mean, store)
+    scale = _scale(norm, store)
+    bias = None if is_none(conv.B.type) else _source(conv.B, store)
+
+    def compute() -> Array:
+        before = -mean().astype(np.float64)
+        before = before if bias is None else before + bias()
+        shift = offset()
+        return (before * scale() + shift).astype(shift.dtype)
+
+    return compute
+
+
+def _source(value: SSAValue, store: WeightStore) -> Callable[[], Array]:
+    source = constant_of(value, store)
+    assert source is not None, "checked by `blocked`"
+    return source
+
+
+def _derived(
+    builder: OnnxBuilder, like: SSAValue, compute: Callable[[], Array], role: str
+) -> SSAValue:
+    """A constant of the type of `like`, computed when it is needed."""
+    element, shape = element_of(like.type), static_shape(like.type)
+    assert element is not None and shape is not None, "constants have static shapes"
+    weight = DerivedWeight(DTYPE_NAMES[element], shape, compute)
+    key = builder.store.add(f"{like.name_hint or role}.folded", weight)
+    value = builder.held(WeightAttr(key), weight.type)
+    value.name_hint = like.name_hint
+    return value
+
+
+@dataclass(frozen=True)
+class FoldBatchNormPass(ModulePass):
+    """Fold batch normalization into the convolution before it."""
+
+    name = "fold-batch-norm"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        store = store_of(ctx)
+        if store is not None:
+            pattern = FoldIntoConv(store)
+            PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
+
+    @classmethod
+    def schedule_space(
+        cls, ctx: Context, module_op: ModuleOp
+    ) -> tuple[FoldBatchNormPass, ...]:
+        return (cls(),)

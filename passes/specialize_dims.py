@@ -1,0 +1,117 @@
+"""Give symbolic dimensions their sizes.
+
+    tensor<?x?xf32, #onnx.dims<"batch", "seq">>   ->   tensor<1x?xf32, #onnx.dims<1, "seq">>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import FunctionType, ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
+
+from ..dialects.errors import SardonyxError
+from ..dialects.onnx import OnnxOp, store_of
+from ..dialects.onnx.infer import InferenceError, result_types
+from ..dialects.onnx.integers import IntegerValues
+from ..dialects.onnx.proto import refine
+from ..dialects.onnx.types import element_of, is_none, shape_of, tensor
+
+
+def symbols(module: ModuleOp) -> set[str]:
+    """The names of the dimensions that the functions of `module` take."""
+    names: set[str] = set()
+    for op in module.ops:
+        if isinstance(op, FuncOp):
+            for kind in op.function_type.inputs:
+                for dim in shape_of(kind) or ():
+                    names |= dim.symbols if dim is not None else frozenset()
+    return names
+
+
+def specialized(kind: Attribute, sizes: Mapping[str, int]) -> Attribute:
+    """`kind` with the symbols in `sizes` replaced."""
+    shape, element = shape_of(kind), element_of(kind)
+    if shape is None or element is None:
+        return kind
+    dims = [None if dim is None else dim.substitute(sizes) for dim in shape]
+    return tensor(element, dims)
+
+
+def parse_sizes(entries: tuple[str, ...]) -> dict[str, int]:
+    """``("batch=1",)`` as a dictionary; ValueError for an entry that is none."""
+    sizes: dict[str, int] = {}
+    for entry in entries:
+        name, _, size = entry.rpartition("=")
+        if not name or not size.isdigit():
+            raise ValueError(f"found dimension {entry!r}, wanted NAME=SIZE")
+        sizes[name] = int(size)
+    return sizes
+
+
+@dataclass(frozen=True)
+class SpecializeDimsPass(ModulePass):
+    """Replace symbolic dimensions by the sizes in `dims`, and infer what follows."""
+
+    name = "specialize-dims"
+
+    dims: tuple[str, ...] = ()
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        sizes = parse_sizes(self.dims)
+        known = symbols(op)
+        for name in sizes:
+            if name not in known:
+                wanted = ", ".join(sorted(known)) or "none: every size is fixed"
+                raise SardonyxError(f"found dimension {name!r}, wanted {wanted}")
+        integers = IntegerValues(store_of(ctx))
+        for inner in op.walk():
+            for region in inner.regions:
+                for block in region.blocks:
+                    for argument in block.args:
+                        _retype(argument, specialized(argument.type, sizes))
+            for result in inner.results:
+                _retype(result, specialized(result.type, sizes))
+            _infer_again(inner, integers)
+        for inner in op.ops:
+            if isinstance(inner, FuncOp):
+                update_function_type(inner)
+
+    @classmethod
+    def schedule_space(
+        cls, ctx: Context, module_op: ModuleOp
+    ) -> tuple[SpecializeDimsPass, ...]:
+        return ()
+
+
+def _retype(value: SSAValue, kind: Attribute) -> None:
+    if value.type != kind:
+        Rewriter.replace_value_with_new_type(value, kind)
+
+
+def _infer_again(op: Operation, integers: IntegerValues) -> None:
+    if not isinstance(op, OnnxOp) or op.regions or op.name == "onnx.Constant":
+        return
+    wanted = [not is_none(kind) for kind in op.result_types]
+    try:
+        found = result_types(op.name, op.operands, op.properties, wanted, integers)
+    except InferenceError as error:
+        names = [str(kind) for kind in op.operand_types]
+        raise SardonyxError(f"{op.name} on {', '.join(names)}: {error}") from error
+    for result, kind in zip(op.results, found, strict=True):
+        if not is_none(result.type):
+            _retype(result, refine(result.type, kind))
+
+
+def update_function_type(function: FuncOp) -> None:
+    """Make a function's type say what its body takes and returns."""
+    block = function.body.block
+    last = block.last_op
+    assert isinstance(last, ReturnOp), "a function ends with a return"
+    outputs = [value.type for value in last.arguments]
+    function.function_type = FunctionType.from_lists(block.arg_types, outputs)
