@@ -24,7 +24,8 @@ def stack_turns(
     axis: int = 0,
     backwards: bool = False,
 ) -> Array:
-    """The slices of a loop's turns along a new axis.
+    """
+    The slices of a loop's turns along a new axis.
 
     `dtype` and `shape` (of a slice) serve where there was no turn.
     """

@@ -1,7 +1,9 @@
-"""From the IR to a Python program: one readable line per op, and the kernels it calls.
+"""
+From the IR to a Python program: one readable line per op, and the kernels it calls.
 
-The program is straight-line code over an array namespace; what differs between NumPy and
-JAX (control flow, what must be known before running, how it is run) is in the subclasses.
+The program is straight-line code over an array namespace; what differs between NumPy
+and JAX (control flow, what must be known before running, how it is run) is in the
+subclasses.
 """
 
 from __future__ import annotations
@@ -118,7 +120,9 @@ class Emitter(ABC):
         return "\n".join([head, *self.lines])
 
     def emit_block(self, block: Block) -> None:
-        """Write the ops of a block, its terminator left to the caller if it is a yield."""
+        """
+        Write the ops of a block, its terminator left to the caller if it is a yield.
+        """
         for op in block.ops:
             if isinstance(op, OnnxOp):
                 self._emit_op(op)
@@ -162,7 +166,9 @@ class Emitter(ABC):
             arguments.pop()
         for name, value in kernel_attributes(op).items():
             if name not in parameters:
-                raise LoweringError(f"{describe(op)}: attribute {name!r} is not supported")
+                raise LoweringError(
+                    f"{describe(op)}: attribute {name!r} is not supported"
+                )
             arguments.append(f"{name}={self.literal(value)}")
         if "outputs" in parameters:
             wanted = wanted_outputs(op)
@@ -203,7 +209,7 @@ class Emitter(ABC):
         """The expression for a weight of the store, the value of constant `op`."""
         del op  # backends may treat a constant by its use
         self.weights[key] = None
-        return f"w[{ascii(key)}]"
+        return f"w[{key!a}]"
 
     def literal(self, value: Any) -> str:
         """An attribute's value as a Python expression."""
@@ -211,7 +217,7 @@ class Emitter(ABC):
             return array_literal(cast(Array, value))
         if isinstance(value, WeightAttr):
             self.weights[value.data] = None
-            return f"w[{ascii(value.data)}]"
+            return f"w[{value.data!a}]"
         return _python_literal(value)
 
     # --- text ---
@@ -302,7 +308,11 @@ def input_spec(name: str, kind: Attribute, bound: int | None = None) -> InputSpe
     if shape is None:
         return InputSpec(name, DTYPE_NAMES[element], None, bound)
     dims = [
-        f"?{name}.{place}" if dim is None else str(dim) if dim.constant is None else dim.constant
+        f"?{name}.{place}"
+        if dim is None
+        else str(dim)
+        if dim.constant is None
+        else dim.constant
         for place, dim in enumerate(shape)
     ]
     return InputSpec(name, DTYPE_NAMES[element], tuple(dims), bound)
@@ -317,7 +327,8 @@ def assemble(
     runner: Sequence[Callable[..., Any]],
     driver: str,
 ) -> str:
-    """The text of ``model.py``: kernels, ``forward``, and what runs it.
+    """
+    The text of ``model.py``: kernels, ``forward``, and what runs it.
 
     `runner` are the runtime functions that `driver`, the program's last section, calls.
     """
@@ -327,7 +338,9 @@ def assemble(
         given = pasted.add(function)
         assert given == function.__name__, "the driver calls these by their names"
     supports = pasted.blocks[len(kernels) :]
-    imports = sorted({*pasted.imports, "import numpy as np", "import ml_dtypes", "import os"})
+    imports = sorted(
+        {*pasted.imports, "import numpy as np", "import ml_dtypes", "import os"}
+    )
     entries = [_spec_text("INPUTS", inputs), _spec_text("OUTPUTS", outputs)]
     parts = [
         f'"""{_docstring(title, inputs, outputs)}"""',
@@ -347,7 +360,7 @@ def _section(title: str, blocks: Sequence[str]) -> list[str]:
 
 
 def _spec_text(name: str, specs: Sequence[InputSpec]) -> str:
-    rows = "".join(f"    {ascii(spec.entry())},\n" for spec in specs)
+    rows = "".join(f"    {spec.entry()!a},\n" for spec in specs)
     return f"{name} = (\n{rows})"
 
 
@@ -359,7 +372,10 @@ def _docstring(
         for spec in specs:
             shape = "" if spec.shape is None else list(spec.shape)
             lines.append(f"{word:6} {spec.name}: {spec.dtype}{shape}")
-    lines += ["", "``python model.py`` runs it on random input; ``from model import run``"]
+    lines += [
+        "",
+        "``python model.py`` runs it on random input; ``from model import run``",
+    ]
     lines += ["gives a function of the inputs, by position or by name."]
     # Names are data: whatever they hold, they stay inside this string.
     return "\n".join(ascii(line)[1:-1].replace('"', "'") for line in lines)

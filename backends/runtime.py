@@ -1,7 +1,8 @@
-"""What a program needs to run by itself: weights, inputs, and a main.
+"""
+What a program needs to run by itself: weights, inputs, and a main.
 
-The emitters paste these functions into every artifact, so they use only NumPy, ml_dtypes and the
-standard library. The compiler calls the same ones.
+The emitters paste these functions into every artifact, so they use only NumPy,
+ml_dtypes and the standard library. The compiler calls the same ones.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ def dtype_of(name: str) -> np.dtype[Any]:
 
 
 def read_weights(path: str) -> dict[str, Array]:
-    """The tensors of a safetensors file, mapped; sub-byte elements a byte each.
+    """
+    The tensors of a safetensors file, mapped; sub-byte elements a byte each.
 
-    The element types that safetensors does not name stand in its metadata. Raises ValueError
-    if the header and the file do not fit.
+    The element types that safetensors does not name stand in its metadata. Raises
+    ValueError if the header and the file do not fit.
     """
     with open(path, "rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -49,7 +51,9 @@ def read_weights(path: str) -> dict[str, Array]:
         start, end = entry["data_offsets"]
         if not 0 <= start <= end <= len(data):
             raise ValueError(f"{path}: {key!r} lies beyond the file")
-        kind, shape = logical.get(key, (FILE_DTYPES.get(entry["dtype"]), entry["shape"]))
+        kind, shape = logical.get(
+            key, (FILE_DTYPES.get(entry["dtype"]), entry["shape"])
+        )
         if kind is None:
             raise ValueError(f"{path}: {key!r} has unknown dtype {entry['dtype']!r}")
         arrays[key] = from_bytes(data[start:end], kind, tuple(shape))
@@ -76,7 +80,9 @@ BITS = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}
 
 
 def from_bytes(content: Any, kind: str, shape: tuple[int, ...]) -> Array:
-    """The tensor in a file's bytes; elements of 2 or 4 bits are packed, lowest bits first."""
+    """
+    The tensor in a file's bytes; elements of 2 or 4 bits are packed, lowest bits first.
+    """
     dtype = dtype_of(kind)
     if kind not in BITS:
         return np.frombuffer(content, dtype).reshape(shape)
@@ -95,10 +101,11 @@ def from_bytes(content: Any, kind: str, shape: tuple[int, ...]) -> Array:
 
 
 def bind(spec: Spec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-    """The inputs in the model's order, given by position or by name, as checked arrays.
+    """
+    The inputs in the model's order, given by position or by name, as checked arrays.
 
-    Raises TypeError or ValueError in one line that names the input, what was found and what
-    was wanted.
+    Raises TypeError or ValueError in one line that names the input, what was found and
+    what was wanted.
     """
     names = [entry[0] for entry in spec]
     if len(args) > len(names):
@@ -118,7 +125,8 @@ def bind(spec: Spec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any
 
 
 def check_input(value: Any, entry: Any, sizes: dict[str, int]) -> Any:
-    """`value` as an array of the dtype and shape that `entry` states.
+    """
+    `value` as an array of the dtype and shape that `entry` states.
 
     A name in the shape stands for one size wherever it appears; `sizes` collects them.
     """
@@ -136,19 +144,24 @@ def check_input(value: Any, entry: Any, sizes: dict[str, int]) -> Any:
     found = tuple(array.shape)
     fits = len(found) == len(shape)
     for size, dim in zip(found, shape, strict=False):
-        fits = fits and size == (dim if isinstance(dim, int) else sizes.setdefault(dim, size))
+        fits = fits and size == (
+            dim if isinstance(dim, int) else sizes.setdefault(dim, size)
+        )
     if not fits:
         known = ", ".join(f"{dim}={size}" for dim, size in sizes.items())
         where = f" with {known}" if known else ""
         shown = "[" + ", ".join(map(str, shape)) + "]"
-        raise ValueError(f"input {name!r}: found shape {list(found)}, wanted {shown}{where}")
+        raise ValueError(
+            f"input {name!r}: found shape {list(found)}, wanted {shown}{where}"
+        )
     return array
 
 
 def random_inputs(
     spec: Spec, dims: Mapping[str, int], seed: int = 0
 ) -> dict[str, Array]:
-    """A random array for every input; free sizes are taken from `dims`, else 1 or 16.
+    """
+    A random array for every input; free sizes are taken from `dims`, else 1 or 16.
 
     Floats are standard normal. An integer input is uniform below the bound that its use
     sets (the rows of the table that it indexes), or below 256.

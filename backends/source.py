@@ -1,8 +1,10 @@
-"""Pastes the source of kernels into a program.
+"""
+Pastes the source of kernels into a program.
 
-A program that is written for somebody else's machine carries the kernels that it calls: their
-own text, and that of the functions and constants they use, found by following each function's
-global names. Names that two modules use for different things are told apart by the module's.
+A program that is written for somebody else's machine carries the kernels that it calls:
+their own text, and that of the functions and constants they use, found by following
+each function's global names. Names that two modules use for different things are told
+apart by the module's.
 """
 
 from __future__ import annotations
@@ -163,7 +165,9 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
     elif isinstance(statement, ast.Assign):
         for target in statement.targets:
             yield from (n.id for n in ast.walk(target) if isinstance(n, ast.Name))
-    elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+    elif isinstance(statement, ast.AnnAssign) and isinstance(
+        statement.target, ast.Name
+    ):
         yield statement.target.id
 
 

@@ -1,7 +1,8 @@
-"""Artifacts: folders with a program, its weights, a manifest and the IR.
+"""
+Artifacts: folders with a program, its weights, a manifest and the IR.
 
-``model.py`` runs without us. Running an artifact executes its ``model.py``: load none that
-you would not run.
+``model.py`` runs without us. Running an artifact executes its ``model.py``: load none
+that you would not run.
 """
 
 from __future__ import annotations
@@ -34,13 +35,16 @@ class ArtifactError(SardonyxError):
 
 
 def write_artifact(executable: Executable, folder: Path) -> Path:
-    """Write `folder` whole or not at all; an artifact that is there is replaced.
+    """
+    Write `folder` whole or not at all; an artifact that is there is replaced.
 
     Raises ArtifactError if the folder holds anything else, or cannot be written.
     """
     folder = Path(os.path.abspath(folder))
     if folder.exists() and not _replaceable(folder):
-        raise ArtifactError(f"{folder}: holds other files, wanted an artifact or nothing")
+        raise ArtifactError(
+            f"{folder}: holds other files, wanted an artifact or nothing"
+        )
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +160,10 @@ class Artifact:
     def random_inputs(
         self, dims: Mapping[str, int] | None = None, seed: int = 0
     ) -> dict[str, Any]:
-        """A random array for every input, free sizes from `dims` (1 for the first, else 16)."""
+        """
+        A random array for every input, free sizes from `dims` (1 for the first, else
+        16).
+        """
         entries = [spec.entry() for spec in self.inputs]
         return runtime.random_inputs(entries, dims or {}, seed)
 
@@ -177,7 +184,8 @@ def is_artifact(folder: Path) -> bool:
 
 
 def load_artifact(folder: str | Path) -> Artifact:
-    """Load an artifact to call it. This executes its ``model.py``.
+    """
+    Load an artifact to call it. This executes its ``model.py``.
 
     Raises ArtifactError if the folder is none, or its manifest does not fit.
     """
@@ -190,7 +198,9 @@ def load_artifact(folder: str | Path) -> Artifact:
             raise ValueError(f"found format {manifest['format']}, wanted {FORMAT}")
         changed = [n for n, h in manifest["hash"].items() if _hash(folder / n) != h]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder}: the manifest cannot be used: {error}") from error
+        raise ArtifactError(
+            f"{folder}: the manifest cannot be used: {error}"
+        ) from error
     if changed:
         raise ArtifactError(f"{folder}: {changed[0]} is not what the manifest says")
     where = (folder / "model.py").resolve()

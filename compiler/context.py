@@ -6,7 +6,9 @@ from ..dialects.onnx import OnnxContext
 
 
 def make_context() -> OnnxContext:
-    """A context with every registered dialect (loaded on first use) and an empty store."""
+    """
+    A context with every registered dialect (loaded on first use) and an empty store.
+    """
     context = OnnxContext()
     for name, factory in Universe.get_multiverse().all_dialects.items():
         context.register_dialect(name, factory)

@@ -1,4 +1,7 @@
-"""The stages of a compilation, one after another: import, specialize, optimize, lower, write."""
+"""
+The stages of a compilation, one after another: import, specialize, optimize, lower,
+write.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,11 @@ BACKENDS = ("numpy", "jax")
 
 @dataclass
 class Executable:
-    """A compiled model. Call it with arrays by position or by input name.
+    """
+    A compiled model. Call it with arrays by position or by input name.
 
-    The outputs come as a tuple in the model's order, as NumPy or JAX arrays by the backend.
+    The outputs come as a tuple in the model's order, as NumPy or JAX arrays by the
+    backend.
     """
 
     model: Model
@@ -60,17 +65,22 @@ class Executable:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """The weights by name, as the backend's arrays: the pure function's first argument."""
+        """
+        The weights by name, as the backend's arrays: the pure function's first
+        argument.
+        """
         store = self.model.context.store
         arrays = {key: store[key].array() for key in self.program.weights}
         return _backend(self.backend).prepare_weights(arrays)
 
     @cached_property
     def function(self) -> Any:
-        """The pure function ``(params, *inputs) -> outputs``, to jit, grad, vmap and shard.
+        """
+        The pure function ``(params, *inputs) -> outputs``, to jit, grad, vmap and
+        shard.
 
-        On JAX, a model with 64-bit integers owes it the caller's ``jax.enable_x64``; calling
-        the executable itself needs nothing.
+        On JAX, a model with 64-bit integers owes it the caller's ``jax.enable_x64``;
+        calling the executable itself needs nothing.
         """
         return self._namespace["forward"]
 
@@ -92,7 +102,10 @@ class Executable:
     def random_inputs(
         self, dims: Mapping[str, int] | None = None, seed: int = 0
     ) -> dict[str, Any]:
-        """A random array for every input, free sizes from `dims` (1 for the first, else 16)."""
+        """
+        A random array for every input, free sizes from `dims` (1 for the first, else
+        16).
+        """
         spec = [entry.entry() for entry in self.inputs]
         return runtime.random_inputs(spec, dims or {}, seed)
 
@@ -118,13 +131,16 @@ def compile_model(
     pipeline: str = "O2",
     dims: Mapping[str, int] | None = None,
 ) -> Executable:
-    """Compile a model: a path, a ModelProto or an imported `Model` (left as it is).
+    """
+    Compile a model: a path, a ModelProto or an imported `Model` (left as it is).
 
-    `pipeline` is a level (``O0`` … ``O3``) or a pass spec; `dims` gives symbolic dimensions
-    their sizes. Raises SardonyxError in one line.
+    `pipeline` is a level (``O0`` … ``O3``) or a pass spec; `dims` gives symbolic
+    dimensions their sizes. Raises SardonyxError in one line.
     """
     if backend not in BACKENDS:
-        raise SardonyxError(f"found backend {backend!r}, wanted {' or '.join(BACKENDS)}")
+        raise SardonyxError(
+            f"found backend {backend!r}, wanted {' or '.join(BACKENDS)}"
+        )
     seconds: dict[str, float] = {}
     start = time.perf_counter()
     model = load(source)

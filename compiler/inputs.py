@@ -34,7 +34,9 @@ def input_specs(model: Model) -> tuple[InputSpec, ...]:
     """The inputs; an integer one with the bound that its use sets."""
     return tuple(
         input_spec(value.name, value.type, _bound(argument))
-        for value, argument in zip(model.inputs, model.main.body.block.args, strict=True)
+        for value, argument in zip(
+            model.inputs, model.main.body.block.args, strict=True
+        )
     )
 
 
@@ -44,7 +46,9 @@ def output_specs(model: Model) -> tuple[InputSpec, ...]:
 
 
 def _bound(argument: SSAValue) -> int | None:
-    """The least size of an axis that the integers of `argument` index; None if none is."""
+    """
+    The least size of an axis that the integers of `argument` index; None if none is.
+    """
     element = element_of(argument.type)
     if element is None or not DTYPE_NAMES.get(element, "").startswith(("int", "uint")):
         return None
@@ -78,6 +82,8 @@ def _indexed_axis(op: OnnxOp, operand: int) -> int | None:
 
 def _casts_to_bool(op: OnnxOp) -> bool:
     element = element_of(op.results[0].type) if op.results else None
-    return op.op_type() == "Cast" and element is not None and (
-        DTYPE_NAMES.get(element) == "bool"
+    return (
+        op.op_type() == "Cast"
+        and element is not None
+        and (DTYPE_NAMES.get(element) == "bool")
     )

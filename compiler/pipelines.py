@@ -50,7 +50,8 @@ def all_passes() -> dict[str, Callable[[], type[ModulePass]]]:
 
 
 def parse_pipeline(spec: str) -> tuple[ModulePass, ...]:
-    """The passes of a spec such as ``cse,specialize-dims{dims="batch=1"}``.
+    """
+    The passes of a spec such as ``cse,specialize-dims{dims="batch=1"}``.
 
     Raises PipelineError that names the unknown pass or option.
     """

@@ -57,13 +57,20 @@ def parse_text(text: str, path: Path) -> Model:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise TextError(f"{path}: {lines[-1].strip() if lines else error}") from error
     model = Model(module, context)
-    named = module.attributes.get(WEIGHTS)
-    if isinstance(named, StringAttr):
-        read_weights(_inside(path.parent, attr_text(named), path), context.store)
+    load_weights(model, path)
     missing = [key for key in used_weights(model) if key not in context.store]
     if missing:
         raise TextError(f"{path}: weight {missing[0]!r} is in no weight file")
     return model
+
+
+def load_weights(model: Model, path: Path) -> None:
+    """
+    Map the weight file that the module of the text at `path` names, if it names one.
+    """
+    named = model.module.attributes.get(WEIGHTS)
+    if isinstance(named, StringAttr):
+        read_weights(_inside(path.parent, attr_text(named), path), model.context.store)
 
 
 def _inside(folder: Path, name: str, user: Path) -> Path:
@@ -74,7 +81,9 @@ def _inside(folder: Path, name: str, user: Path) -> Path:
 
 
 def write_text(model: Model, path: Path) -> None:
-    """Write the module to `path` and its weights, if any, to ``.safetensors`` beside it."""
+    """
+    Write the module to `path` and its weights, if any, to ``.safetensors`` beside it.
+    """
     keys = used_weights(model)
     weights = path.with_suffix(".safetensors")
     model.module.attributes.pop(WEIGHTS, None)

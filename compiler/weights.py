@@ -1,7 +1,8 @@
-"""Weight files: safetensors, written in pieces and mapped.
+"""
+Weight files: safetensors, written in pieces and mapped.
 
-safetensors names fewer element types than ONNX. A tensor of another type is stored as bytes,
-and its element type and shape stand in the header's metadata under ``logical``.
+safetensors names fewer element types than ONNX. A tensor of another type is stored as
+bytes, and its element type and shape stand in the header's metadata under ``logical``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from .importer.files import map_file
 
 _NAMES = {element: name for name, element in FILE_DTYPES.items()}
 _PIECE = 1 << 24
-"""Bytes are written in pieces of this size, so that a mapped file never fills memory."""
+"""
+Bytes are written in pieces of this size, so that a mapped file never fills memory.
+"""
 _ALIGNMENT = 64
 MAX_HEADER = 1 << 28
 
@@ -30,7 +33,8 @@ class WeightsError(SardonyxError):
 
 
 def write_weights(path: Path, store: WeightStore, keys: Iterable[str]) -> None:
-    """Write the weights called `keys` as a safetensors file at `path`.
+    """
+    Write the weights called `keys` as a safetensors file at `path`.
 
     Larger elements come first, so that every tensor is aligned to its own element size.
     """
@@ -64,7 +68,9 @@ def _width(weight: Weight) -> int:
 
 
 def read_weights(path: Path, store: WeightStore) -> None:
-    """Add the tensors of a safetensors file to `store`, mapped; WeightsError if it is bad."""
+    """
+    Add the tensors of a safetensors file to `store`, mapped; WeightsError if it is bad.
+    """
     try:
         content = map_file(path)
         size = int.from_bytes(content[:8], "little")

@@ -2,4 +2,6 @@
 
 
 class SardonyxError(Exception):
-    """Says in one line what was found, what was wanted, and where in the user's terms."""
+    """
+    Says in one line what was found, what was wanted, and where in the user's terms.
+    """

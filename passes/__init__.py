@@ -1,6 +1,8 @@
-"""Passes: each rewrites the IR into IR of the same meaning.
+"""
+Passes: each rewrites the IR into IR of the same meaning.
 
-One file per pass; `get_all_passes` is the phone book, which loads a pass when it is called for.
+One file per pass; `get_all_passes` is the phone book, which loads a pass when it is
+called for.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""Replace composite operators by ONNX's own function bodies.
+"""
+Replace composite operators by ONNX's own function bodies.
 
     %y = onnx.Mish(%x)      ->   %s = onnx.Softplus(%x)
                                  %t = onnx.Tanh(%s)
@@ -20,6 +21,7 @@ from ..backends.kernels import KERNELS
 from ..dialects.onnx import OnnxBuilder, OnnxOp, store_of
 from ..dialects.onnx.functions import NoFunctionBody, expand
 from ..dialects.onnx.proto import refine
+from ..dialects.onnx.provenance import nodes_only
 from ..dialects.onnx.store import WeightStore
 
 
@@ -51,14 +53,16 @@ class ExpandFunctionsPass(ModulePass):
 def expand_where(
     module: ModuleOp, store: WeightStore, wanted: Callable[[OnnxOp], bool]
 ) -> None:
-    """Expand the ops that are `wanted`, and those in their bodies, where there is a body."""
+    """
+    Expand the ops that are `wanted`, and those in their bodies, where there is a body.
+    """
     waiting = [op for op in module.walk() if isinstance(op, OnnxOp)]
     while waiting:
         op = waiting.pop()
         if op.regions or not wanted(op):
             continue
         made: list[Operation] = []
-        builder = OnnxBuilder(made.append, store, location=op.location)
+        builder = OnnxBuilder(made.append, store, location=nodes_only(op.location))
         try:
             values = expand(op, builder)
         except NoFunctionBody:
@@ -67,6 +71,8 @@ def expand_where(
                 unused.erase()
             continue
         Rewriter.insert_op(made, InsertPoint.before(op))
+        if made and set(made[-1].results) == set(values):
+            made[-1].location = op.location
         for old, new in zip(op.results, values, strict=False):
             if new is None:
                 continue

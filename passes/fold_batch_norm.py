@@ -1,4 +1,5 @@
-"""Fold batch normalization (in inference) into the convolution before it.
+"""
+Fold batch normalization (in inference) into the convolution before it.
 
     %c = onnx.Conv(%x, %w, %b)                     ->   %y = onnx.Conv(%x, %w', %b')
     %y = onnx.BatchNormalization(%c, %s, %o, %m, %v)
@@ -73,7 +74,9 @@ class FoldIntoConv(RewritePattern):
         assert isinstance(conv, ops.ConvOp), "checked by `blocked`"
         made: list[Operation] = []
         builder = OnnxBuilder(made.append, self.store, location=fused([conv, op]))
-        weight = _derived(builder, conv.W, folded_weight(conv, op, self.store), "weight")
+        weight = _derived(
+            builder, conv.W, folded_weight(conv, op, self.store), "weight"
+        )
         bias = _derived(builder, op.B, folded_bias(conv, op, self.store), "bias")
         new = builder.create(
             conv.name, [conv.X, weight, bias], dict(conv.properties), types=[op.Y.type]
@@ -87,7 +90,9 @@ def _scale(norm: ops.BatchNormalizationOp, store: WeightStore) -> Callable[[], A
     epsilon = python_value(norm.epsilon)
 
     def compute() -> Array:
-        return scale().astype(np.float64) / np.sqrt(variance().astype(np.float64) + epsilon)
+        return scale().astype(np.float64) / np.sqrt(
+            variance().astype(np.float64) + epsilon
+        )
 
     return compute
 
@@ -109,7 +114,9 @@ def folded_weight(
 def folded_bias(
     conv: ops.ConvOp, norm: ops.BatchNormalizationOp, store: WeightStore
 ) -> Callable[[], Array]:
-    """How to compute ``(b - m) * s / sqrt(v + epsilon) + o``; in float64, rounded once."""
+    """
+    How to compute ``(b - m) * s / sqrt(v + epsilon) + o``; in float64, rounded once.
+    """
     offset, mean = _source(norm.B, store), _source(norm.input_mean, store)
     scale = _scale(norm, store)
     bias = None if is_none(conv.B.type) else _source(conv.B, store)

@@ -1,4 +1,5 @@
-"""Compute at compile time what does not depend on the inputs.
+"""
+Compute at compile time what does not depend on the inputs.
 
     %a = onnx.Constant dense<[1, 2]>        ->   %b = onnx.Constant dense<[2, 4]>
     %b = onnx.Add(%a, %a)
@@ -77,7 +78,8 @@ def _elements(value: SSAValue) -> int:
 
 @dataclass(frozen=True)
 class FoldConstantsPass(ModulePass):
-    """Replace ops on constants by their results, and known shapes by numbers.
+    """
+    Replace ops on constants by their results, and known shapes by numbers.
 
     A result may have `max_growth` elements, or twice as many as the operands.
     """
@@ -114,8 +116,11 @@ def _fold(op: OnnxOp, store: WeightStore) -> None:
         results = apply(op, [None if s is None else s() for s in sources])
         _replace(op, store, [None if r is None else r for r in results])
         return
-    # What the weight is computed by: the op without its operands, so that it uses nothing.
-    recipe = type(op).create(result_types=op.result_types, properties=dict(op.properties))
+    # What the weight is computed by: the op without its operands, so that it uses
+    # nothing.
+    recipe = type(op).create(
+        result_types=op.result_types, properties=dict(op.properties)
+    )
     result = op.results[0]
     element, shape = element_of(result.type), static_shape(result.type)
     assert element is not None and shape is not None, "checked by `blocked`"
@@ -129,7 +134,9 @@ def _fold(op: OnnxOp, store: WeightStore) -> None:
 
 
 def _fold_integers(op: OnnxOp, store: WeightStore, integers: IntegerValues) -> None:
-    """Replace an op whose result the integer analysis knows, whatever its operands are."""
+    """
+    Replace an op whose result the integer analysis knows, whatever its operands are.
+    """
     if len(op.results) != 1 or op.name == "onnx.Constant" or not op.has_trait(Pure):
         return
     element = element_of(op.results[0].type)

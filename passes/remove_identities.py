@@ -1,4 +1,5 @@
-"""Remove ops that give back an operand.
+"""
+Remove ops that give back an operand.
 
     %y = onnx.Identity(%x)              ->   %x
     %y = onnx.Dropout(%x)               ->   %x     (inference)
@@ -69,7 +70,9 @@ def _in_training(op: OnnxOp) -> bool:
     mode = op.operands[2]
     if is_none(mode.type):
         return False
-    held = mode.owner.properties.get("value") if isinstance(mode.owner, OnnxOp) else None
+    held = (
+        mode.owner.properties.get("value") if isinstance(mode.owner, OnnxOp) else None
+    )
     return not isinstance(held, DenseAttr) or bool(held.array().any())
 
 
@@ -95,9 +98,9 @@ class RemoveIdentitiesPass(ModulePass):
     name = "remove-identities"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        PatternRewriteWalker(
-            RemoveIdentity(), apply_recursively=False
-        ).rewrite_module(op)
+        PatternRewriteWalker(RemoveIdentity(), apply_recursively=False).rewrite_module(
+            op
+        )
 
     @classmethod
     def schedule_space(

@@ -1,4 +1,5 @@
-"""Give symbolic dimensions their sizes.
+"""
+Give symbolic dimensions their sizes.
 
     tensor<?x?xf32, #onnx.dims<"batch", "seq">>   ->   tensor<1x?xf32, #onnx.dims<1, "seq">>
 """

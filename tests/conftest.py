@@ -10,7 +10,8 @@ from hypothesis import settings
 settings.register_profile("sardonyx", derandomize=True, deadline=None)
 settings.load_profile("sardonyx")
 
-# max|a - b| / max|b| per element type; integers, booleans and strings are compared exactly.
+# max|a - b| / max|b| per element type; integers, booleans and strings are compared
+# exactly.
 TOLERANCE = {
     "float64": 1e-12,
     "complex128": 1e-12,
@@ -22,14 +23,19 @@ TOLERANCE = {
 
 
 def assert_close(found: Any, wanted: Any, factor: float = 1.0, what: str = "") -> None:
-    """Raise AssertionError unless both agree in dtype, shape and value.
+    """
+    Raise AssertionError unless both agree in dtype, shape and value.
 
-    nan equals nan and infinities equal themselves; `factor` scales the tolerance where a test
-    says why (a long sum, say).
+    nan equals nan and infinities equal themselves; `factor` scales the tolerance where
+    a test says why (a long sum, say).
     """
     found, wanted = np.asarray(found), np.asarray(wanted)
-    assert found.dtype == wanted.dtype, f"{what}: dtype {found.dtype}, not {wanted.dtype}"
-    assert found.shape == wanted.shape, f"{what}: shape {found.shape}, not {wanted.shape}"
+    assert found.dtype == wanted.dtype, (
+        f"{what}: dtype {found.dtype}, not {wanted.dtype}"
+    )
+    assert found.shape == wanted.shape, (
+        f"{what}: shape {found.shape}, not {wanted.shape}"
+    )
     tolerance = TOLERANCE.get(wanted.dtype.name)
     if tolerance is None:
         if wanted.dtype.kind in "fV":

@@ -1,8 +1,9 @@
-"""The JAX backend: a pure function of the weights and the inputs, jitted as a whole.
+"""
+The JAX backend: a pure function of the weights and the inputs, jitted as a whole.
 
-Under tracing shapes are numbers, so what a model computes from shapes is computed by NumPy
-while JAX traces: the emitter finds the values that must be known (the operands that fix a
-result's shape, and all they depend on) and writes their ops on NumPy.
+Under tracing shapes are numbers, so what a model computes from shapes is computed by
+NumPy while JAX traces: the emitter finds the values that must be known (the operands
+that fix a result's shape, and all they depend on) and writes their ops on NumPy.
 """
 
 from __future__ import annotations
@@ -189,7 +190,9 @@ class JaxEmitter(Emitter):
         self.line(f"return {keep}{within}")
         self.level -= 1
         go = "True" if is_none(condition.type) else self.name(condition)
-        first = f"(jnp.asarray(0, 'int64'), jnp.reshape(jnp.asarray({go}), ()), {start})"
+        first = (
+            f"(jnp.asarray(0, 'int64'), jnp.reshape(jnp.asarray({go}), ()), {start})"
+        )
         end = self.fresh("carry")
         self.line(f"_, _, {end} = lax.while_loop({test}, {body}, {first})")
         self._results(op, states, (end, ""))
@@ -215,7 +218,9 @@ class JaxEmitter(Emitter):
         backwards = attributes.get("scan_input_directions") or (0,) * count
         sources = [
             _along(source, axis, back)
-            for source, axis, back in zip(operands[-count:], axes, backwards, strict=True)
+            for source, axis, back in zip(
+                operands[-count:], axes, backwards, strict=True
+            )
         ]
         name, carried, seen = (self.fresh(n) for n in ("turn_body", "carry", "slices"))
         self.line(f"# {origin(op)}")
@@ -225,7 +230,9 @@ class JaxEmitter(Emitter):
         self.line(f"{_tuple(slices)} = {seen}")
         self.emit_block(block)
         values = [self._traced(v) for v in yielded(block)]
-        self.line(f"return {_tuple(values[: len(states)])}, {_tuple(values[len(states):])}")
+        self.line(
+            f"return {_tuple(values[: len(states)])}, {_tuple(values[len(states) :])}"
+        )
         self.level -= 1
         end, stacked = self.fresh("carry"), self.fresh("stacked")
         start = _tuple(operands[:-count])
@@ -247,7 +254,9 @@ class JaxEmitter(Emitter):
 
 
 def host_values(value: SSAValue) -> tuple[set[SSAValue], str | None]:
-    """All that must be known for `value` to be; and what cannot be, if something cannot."""
+    """
+    All that must be known for `value` to be; and what cannot be, if something cannot.
+    """
     needed: set[SSAValue] = set()
     waiting = [value]
     while waiting:
@@ -323,7 +332,9 @@ def prepare_weights(arrays: Mapping[str, Any]) -> dict[str, Any]:
         return {key: jnp.asarray(array) for key, array in arrays.items()}
 
 
-def call(jitted: Any, weights: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[Any, ...]:
+def call(
+    jitted: Any, weights: Mapping[str, Any], inputs: Sequence[Any]
+) -> tuple[Any, ...]:
     """The outputs of the jitted function; 64-bit types are on for this call alone."""
     with jax.enable_x64(True):
         results = jitted(weights, *(jnp.asarray(value) for value in inputs))

@@ -60,7 +60,7 @@ def conv(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``y[n, m, o] = sum_{c, k} x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
+    """``y[n, m, o] = sum x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
     kernel = conv_kernel(w, kernel_shape)
     ones = (1,) * len(kernel)
     strides, dilations = strides or ones, dilations or ones
@@ -82,7 +82,7 @@ def conv_integer(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exactly, by way of floats."""
+    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exact by way of floats."""
     dtype = exact_float(xp, math.prod(w.shape[1:]))
     x, w = centred(xp, x, x_zero_point, dtype), centred(xp, w, w_zero_point, dtype)
     window = (auto_pad, dilations, group, kernel_shape, pads, strides)
@@ -103,7 +103,7 @@ def conv_transpose(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``y[n, m, i * stride + k * dilation - pad] += x[n, c, i] * w[c, m, k]``, plus b."""
+    """``y[n, m, i * stride + k * dilation - pad] += x[n, c, i] * w[c, m, k]``, + b."""
     kernel = conv_kernel(w, kernel_shape)
     ones = (1,) * len(kernel)
     strides, dilations = strides or ones, dilations or ones

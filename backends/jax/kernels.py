@@ -8,8 +8,10 @@ from typing import Any
 from . import (
     convolution,
     elementwise,
+    image,
     indexing,
     linear,
+    movement,
     pooling,
     recurrent,
 )
@@ -17,8 +19,10 @@ from . import (
 _FAMILIES: tuple[Any, ...] = (
     convolution,
     elementwise,
+    image,
     indexing,
     linear,
+    movement,
     pooling,
     recurrent,
 )

@@ -49,8 +49,8 @@ def gemm(
 
 
 def einsum(xp: Any, *xs: Array, equation: str) -> Array:
-    """Einstein summation ``equation``, whose implicit output is sorted by ASCII value."""
-    total = jnp.einsum(
+    """Einstein summation; an implicit output is sorted by ASCII value."""
+    total = xp.einsum(
         equation.replace(" ", ""),
         *xs,
         precision=lax.Precision.HIGHEST,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -33,7 +32,7 @@ def reduced_windows(
     touched: tuple[tuple[int, int], ...],
 ) -> Array:
     """Every window of `x`, padded with `start`, reduced by `combine`."""
-    return lax.reduce_window(
+    return lax.reduce_window(  # pyright: ignore
         x,
         np.asarray(start, x.dtype),
         combine,
@@ -56,7 +55,7 @@ def max_pool(
     strides: tuple[int, ...] | None = None,
     outputs: tuple[bool, ...] = (True, True),
 ) -> tuple[Array | None, ...]:
-    """``y[o] = max_k x[o * stride + k * dilation - pad]``, and where that element is."""
+    """``y[o] = max_k x[o * stride + k * dilation - pad]``, and where that one is."""
     ones = (1,) * len(kernel_shape)
     strides, dilations = strides or ones, dilations or ones
     counts, _, touched = pool_geometry(
@@ -89,7 +88,7 @@ def average_pool(
     window = (kernel_shape, strides, dilations)
     total = reduced_windows(widened(xp, x), 0, lax.add, *window, touched)
     divisor = average_divisor(x.shape[2:], *window, counts, pairs, count_include_pad)
-    return (total / jnp.asarray(divisor, total.dtype)).astype(x.dtype)
+    return (total / xp.asarray(divisor, total.dtype)).astype(x.dtype)
 
 
 def lp_pool(
@@ -110,7 +109,7 @@ def lp_pool(
         x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, ceil_mode
     )
     window = (kernel_shape, strides, dilations)
-    powers = jnp.abs(widened(xp, x)) ** p
+    powers = xp.abs(widened(xp, x)) ** p
     total = reduced_windows(powers, 0, lax.add, *window, touched)
     return (total ** (1 / p)).astype(x.dtype)
 
@@ -126,7 +125,7 @@ def max_unpool(
 ) -> Array:
     """``y.flat[indices] = x`` in zeros, of the shape that the pooling came from."""
     shape = unpooled_shape(x.shape, kernel_shape, pads, strides)
-    y = jnp.zeros(math.prod(shape), x.dtype)
+    y = xp.zeros(math.prod(shape), x.dtype)
     y = y.at[indices.reshape(-1)].set(x.reshape(-1)).reshape(shape)
     return y if output_shape is None else fitted(xp, y, tuple(map(int, output_shape)))
 

@@ -114,7 +114,7 @@ def lstm(
     layout: int = 0,
     outputs: tuple[bool, ...] = (True, True, True),
 ) -> tuple[Array | None, ...]:
-    """``c = f * c + i * g(x, h)``, ``h = o * tanh(c)`` over time, with gates i, o, f."""
+    """``c = f * c + i * g(x, h)``, ``h = o * tanh(c)`` over time; gates i, o, f."""
     defaults = ("Sigmoid", "Tanh", "Tanh")
     parameters = (activation_alpha, activation_beta, clip, layout)
     settings = layer_settings(

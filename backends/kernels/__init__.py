@@ -1,14 +1,16 @@
-"""What every operator means on arrays, as one table of plain functions.
+"""
+What every operator means on arrays, as one table of plain functions.
 
 A kernel is a named, module-level function over an array namespace `xp` (NumPy or
-``jax.numpy``). After `xp` come the operands in the schema's order (None where absent), then
-the attributes as keywords under ONNX's names and defaults. An operator with several or optional
-outputs gets ``outputs``, a flag per result, and returns a tuple of that length with None
-where nothing is wanted. Element types (attributes `to`, `dtype` …) arrive as names
-(``"float32"``, ``"bfloat16"``), tensors as NumPy arrays.
+``jax.numpy``). After `xp` come the operands in the schema's order (None where absent),
+then the attributes as keywords under ONNX's names and defaults. An operator with
+several or optional outputs gets ``outputs``, a flag per result, and returns a tuple of
+that length with None where nothing is wanted. Element types (attributes `to`, `dtype`
+…) arrive as names (``"float32"``, ``"bfloat16"``), tensors as NumPy arrays.
 
-The emitter pastes the source of the kernels that a program uses, so a kernel uses only NumPy,
-ml_dtypes, the standard library and module-level names: no decorator, lambda or closure.
+The emitter pastes the source of the kernels that a program uses, so a kernel uses only
+NumPy, ml_dtypes, the standard library and module-level names: no decorator, lambda or
+closure.
 """
 
 from __future__ import annotations
@@ -16,14 +18,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from . import convolution, elementwise, indexing, linear, movement, normalization
-from . import pooling, quantization, recurrent, reduction, signal, sequences
+from . import (
+    convolution,
+    elementwise,
+    image,
+    indexing,
+    linear,
+    movement,
+    normalization,
+    pooling,
+    quantization,
+    recurrent,
+    reduction,
+    sequences,
+    signal,
+)
 
 Kernel: TypeAlias = Callable[..., Any]
 
 _FAMILIES = (
     convolution,
     elementwise,
+    image,
     indexing,
     linear,
     movement,
@@ -40,10 +56,11 @@ KERNELS: dict[str, Kernel] = {}
 """The kernel of every operator that has one, by op name (``onnx.Conv``)."""
 
 STATIC: dict[str, tuple[int, ...]] = {}
-"""Per op name, the operands whose values fix shapes.
+"""
+Per op name, the operands whose values fix shapes.
 
-A kernel gets them as NumPy arrays under every namespace, so a backend that traces must know
-them before the program runs.
+A kernel gets them as NumPy arrays under every namespace, so a backend that traces must
+know them before the program runs.
 """
 
 for _family in _FAMILIES:

@@ -39,7 +39,8 @@ def wanted_outputs(op: OnnxOp) -> tuple[bool, ...]:
 
 
 def apply(op: OnnxOp, operands: Sequence[Array | None]) -> list[Array | None]:
-    """The results of `op` on NumPy arrays; ValueError if it has no kernel.
+    """
+    The results of `op` on NumPy arrays; ValueError if it has no kernel.
 
     Overflow and nan are results. Whatever a kernel raises on operands it does not take
     (ValueError, IndexError …) is handed on.

@@ -21,7 +21,9 @@ def conv_kernel(w: Array, kernel_shape: tuple[int, ...] | None) -> tuple[int, ..
     """Spatial extents of the weight `w`, which `kernel_shape` must repeat."""
     kernel = tuple(w.shape[2:])
     if kernel_shape is not None and tuple(kernel_shape) != kernel:
-        raise ValueError(f"found kernel_shape {kernel_shape}, wanted {kernel} as weight")
+        raise ValueError(
+            f"found kernel_shape {kernel_shape}, wanted {kernel} as weight"
+        )
     return kernel
 
 
@@ -81,7 +83,7 @@ def window_slices(
     strides: tuple[int, ...],
     dilations: tuple[int, ...],
 ) -> tuple[slice, ...]:
-    """Slices of a padded image: what kernel position `position` sees in every window."""
+    """What kernel position `position` sees of a padded image, over all windows."""
     slices: list[slice] = []
     for p, n, s, d in zip(position, counts, strides, dilations, strict=True):
         slices.append(slice(p * d, p * d + max((n - 1) * s + 1, 0), s))
@@ -116,7 +118,7 @@ def conv(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``y[n, m, o] = sum_{c, k} x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
+    """``y[n, m, o] = sum x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
     kernel = conv_kernel(w, kernel_shape)
     ones = (1,) * len(kernel)
     strides, dilations = strides or ones, dilations or ones
@@ -143,10 +145,11 @@ def transposed_pads(
     auto_pad: str,
     output_shape: tuple[int, ...] | None,
 ) -> tuple[tuple[int, int], ...]:
-    """(begin, end) cut from each axis of a transposed convolution's full result.
+    """
+    (begin, end) cut from each axis of a transposed convolution's full result.
 
-    The full extent is ``(n - 1) * stride + span``; `extra` (output_padding) lengthens the
-    end, so an end may be negative.
+    The full extent is ``(n - 1) * stride + span``; `extra` (output_padding) lengthens
+    the end, so an end may be negative.
     """
     if output_shape is None and not auto_pad.startswith("SAME"):
         pairs = window_pads(sizes, kernel, strides, dilations, pads, auto_pad)
@@ -167,8 +170,10 @@ def dilated(xp: Any, x: Array, strides: tuple[int, ...]) -> Array:
     for axis, stride in enumerate(strides, start=2):
         if stride == 1 or x.shape[axis] == 0:
             continue
-        pairs = ((0, 0),) * axis + ((0, 0), (0, stride - 1)) + ((0, 0),) * (
-            x.ndim - axis - 1
+        pairs = (
+            ((0, 0),) * axis
+            + ((0, 0), (0, stride - 1))
+            + ((0, 0),) * (x.ndim - axis - 1)
         )
         shape = (*x.shape[:axis], x.shape[axis] * stride, *x.shape[axis + 1 :])
         spread = xp.pad(xp.expand_dims(x, axis + 1), pairs).reshape(shape)
@@ -198,7 +203,7 @@ def conv_transpose(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``y[n, m, i * stride + k * dilation - pad] += x[n, c, i] * w[c, m, k]``, plus b."""
+    """``y[n, m, i * stride + k * dilation - pad] += x[n, c, i] * w[c, m, k]``, + b."""
     kernel = conv_kernel(w, kernel_shape)
     ones = (1,) * len(kernel)
     strides, dilations = strides or ones, dilations or ones
@@ -246,7 +251,7 @@ def conv_integer(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exactly, by way of floats."""
+    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exact by way of floats."""
     dtype = exact_float(xp, math.prod(w.shape[1:]))
     x, w = centred(xp, x, x_zero_point, dtype), centred(xp, w, w_zero_point, dtype)
     window = (auto_pad, dilations, group, kernel_shape, pads, strides)
@@ -254,7 +259,7 @@ def conv_integer(
 
 
 def requantized(xp: Any, x: Array, scale: Array, zero_point: Array) -> Array:
-    """``saturate(round(x * scale) + zero_point)`` in the element type of `zero_point`."""
+    """``saturate(round(x * scale) + zero_point)`` in the type of `zero_point`."""
     limits = np.iinfo(zero_point.dtype)
     moved = xp.rint(x * scale) + zero_point.astype(xp.float32)
     return xp.clip(moved, limits.min, limits.max).astype(zero_point.dtype)
@@ -281,9 +286,7 @@ def qlinear_conv(
     """``quantize((ConvInteger(x, w) + b) * x_scale * w_scale / y_scale)``."""
     window = (auto_pad, dilations, group, kernel_shape, pads, strides)
     total = conv_integer(xp, x, w, x_zero_point, w_zero_point, *window)
-    return qlinear_conv_result(
-        xp, total, b, (x_scale, w_scale, y_scale), y_zero_point
-    )
+    return qlinear_conv_result(xp, total, b, (x_scale, w_scale, y_scale), y_zero_point)
 
 
 def qlinear_conv_result(
@@ -293,7 +296,7 @@ def qlinear_conv_result(
     scales: tuple[Array, Array, Array],
     y_zero_point: Array,
 ) -> Array:
-    """int32 sums (and bias) of a quantized convolution, rescaled to the result's type."""
+    """int32 sums and bias of a quantized convolution, rescaled to the result's type."""
     x_scale, w_scale, y_scale = scales
     ratio = (x_scale.reshape(()) * w_scale) / y_scale.reshape(())
     if w_scale.size > 1:
@@ -320,12 +323,14 @@ def _taps(
         start = positions[:, axis] * dilations[axis] - pairs[axis][0]
         steps = np.arange(counts[axis]) * strides[axis]
         steps = steps[:, None] if axis == 0 else steps[None, :]
-        planes.append(np.broadcast_to(start[:, None, None] + steps, (len(start), *counts)))
+        planes.append(
+            np.broadcast_to(start[:, None, None] + steps, (len(start), *counts))
+        )
     return np.stack(planes)
 
 
 def bilinear(xp: Any, image: Array, row: Array, column: Array) -> Array:
-    """`image` ``[b, c, h, w]`` at real points ``[b, p]``, zero outside: ``[b, c, p]``."""
+    """`image` ``[b, c, h, w]`` at points ``[b, p]``, 0 outside: ``[b, c, p]``."""
     height, width = image.shape[2:]
     flat = image.reshape(*image.shape[:2], height * width)
     top, left = xp.floor(row), xp.floor(column)

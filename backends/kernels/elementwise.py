@@ -18,6 +18,11 @@ def widen(x: Array) -> Array:
     return x
 
 
+def element_dtype(name: str) -> Any:
+    """The dtype of an element type; NumPy knows the narrow ones by ml_dtypes."""
+    return np.dtype(getattr(ml_dtypes, name, name))
+
+
 # --- arithmetic ---
 
 
@@ -59,8 +64,8 @@ def power(xp: Any, x: Array, y: Array) -> Array:
         if y.dtype.kind == "u":
             return xp.power(x, y.astype(x.dtype))
         result = xp.power(x, xp.abs(y)).astype(x.dtype)
-        reciprocal = xp.where(xp.abs(result) == 1, result, 0).astype(x.dtype)
-        return xp.where(y < 0, reciprocal, result)
+        inverse = xp.where(xp.abs(result) == 1, result, 0).astype(x.dtype)
+        return xp.where(y < 0, inverse, result)
 
 
 def mod(xp: Any, a: Array, b: Array, fmod: int = 0) -> Array:
@@ -526,9 +531,9 @@ def mish(xp: Any, x: Array) -> Array:
     """``x * tanh(log(1 + exp(x)))`` (Misra 2019)."""
     wide = widen(x)
     with np.errstate(under="ignore"):
-        # tanh(log(1 + p)) is t / (t + 2) for t = p^2 + 2 p; it is 1 from 20 on.
-        power = xp.exp(xp.minimum(wide, 20))
-        t = power * (power + 2)
+        # tanh(log(1 + e^x)) is t / (t + 2) for t = e^2x + 2 e^x; it is 1 from 20 on.
+        growth = xp.exp(xp.minimum(wide, 20))
+        t = growth * (growth + 2)
         return (wide * (t / (t + 2))).astype(x.dtype, copy=False)
 
 
@@ -576,16 +581,16 @@ def identity(xp: Any, x: Array) -> Array:
 
 def bit_cast(xp: Any, x: Array, to: str) -> Array:
     """The bits of `x` as elements of type `to`."""
-    found, wanted = _bits(x.dtype), _bits(np.dtype(to))
+    found, wanted = _bits(x.dtype), _bits(element_dtype(to))
     if found != wanted:
         raise ValueError(f"BitCast to {to} has {wanted} bits, not {found}")
     if found < 8 and "float" not in to + x.dtype.name:
         # Views are of whole bytes, of which small integers take the low bits.
-        return x.astype(np.uint8).astype(np.dtype(to))
+        return x.astype(np.uint8).astype(element_dtype(to))
     return (
-        x.reshape((1,)).view(np.dtype(to)).reshape(())
+        x.reshape((1,)).view(element_dtype(to)).reshape(())
         if x.ndim == 0
-        else x.view(np.dtype(to))
+        else x.view(element_dtype(to))
     )
 
 
@@ -607,13 +612,14 @@ def cast(
         if to == "float8_e8m0fnu":
             return _to_power_of_two(xp, x, saturate, round_mode)
         if to.startswith("float8") and saturate:
-            largest = float(ml_dtypes.finfo(to).max)
+            e4m3 = {"float8_e4m3fn": 448.0, "float8_e4m3fnuz": 240.0}
+            largest = e4m3.get(to, 57344.0)
             wide = x if x.dtype == np.float64 else x.astype(np.float32)
             x = xp.clip(wide, -largest, largest)
         if to in ("int2", "int4", "uint2", "uint4") and x.dtype.kind in "fV":
             # Drops the high bits, where XLA alone would saturate.
             x = x.astype(np.int32)
-        return x.astype(np.dtype(to), copy=False)
+        return x.astype(element_dtype(to), copy=False)
 
 
 def cast_like(
@@ -628,7 +634,7 @@ def _to_text(x: Array) -> Array:
     """The elements as text, a float with the fewest digits that tell it."""
     if x.dtype.kind == "V":
         x = x.astype(np.float32)
-    return x.astype(np.str_).astype(object)
+    return np.asarray(x).astype(np.str_).astype(object)
 
 
 def _from_text(x: Array, to: str) -> Array:
@@ -659,7 +665,7 @@ def _to_power_of_two(xp: Any, x: Array, saturate: int, round_mode: str) -> Array
     # 255 is nan.
     lost = xp.isnan(x) | (code < 0) | (code > 254) | (xp.isinf(x) & (not saturate))
     code = xp.where(lost, 255, code)
-    return code.astype(np.uint8).view(np.dtype("float8_e8m0fnu"))
+    return code.astype(np.uint8).view(element_dtype("float8_e8m0fnu"))
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

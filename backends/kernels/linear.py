@@ -40,7 +40,7 @@ def gemm(
 
 
 def einsum(xp: Any, *xs: Array, equation: str) -> Array:
-    """Einstein summation ``equation``, whose implicit output is sorted by ASCII value."""
+    """Einstein summation; an implicit output is sorted by ASCII value."""
     wide = (widened(xp, x) for x in xs)
     total = xp.einsum(equation.replace(" ", ""), *wide, optimize=True)
     return xp.asarray(total).astype(xs[0].dtype, copy=False)
@@ -49,7 +49,7 @@ def einsum(xp: Any, *xs: Array, equation: str) -> Array:
 def centred_rows(
     xp: Any, x: Array, zero_point: Array | None, column: bool, dtype: Any
 ) -> Array:
-    """``x - zero_point``; a vector goes by row of a left operand, by column of a right."""
+    """``x - zero_point``; a vector goes by row on the left, by column on the right."""
     if zero_point is None:
         return x.astype(dtype)
     offset = aligned(zero_point, x, column).astype(dtype)
@@ -66,7 +66,8 @@ def aligned(v: Array, x: Array, column: bool) -> Array:
 
 
 def integer_product(xp: Any, a: Array, b: Array) -> Array:
-    """``a @ b`` in int32 of float32 operands that hold integers of 9 bits at most.
+    """
+    ``a @ b`` in int32 of float32 operands that hold integers of 9 bits at most.
 
     Sums of up to 258 such products are exact in float32, so longer ones are split.
     """
@@ -77,7 +78,9 @@ def integer_product(xp: Any, a: Array, b: Array) -> Array:
     total: Any = 0
     for start in range(0, depth, step):
         left = a[..., start : start + step]
-        right = b[start : start + step] if b.ndim == 1 else b[..., start : start + step, :]
+        right = (
+            b[start : start + step] if b.ndim == 1 else b[..., start : start + step, :]
+        )
         total = total + xp.matmul(left, right).astype(xp.int32)
     return total
 
@@ -91,7 +94,9 @@ def matmul_integer(
 ) -> Array:
     """``(a - a_zero_point) @ (b - b_zero_point)`` in int32."""
     left = centred_rows(xp, a, a_zero_point, False, xp.float32)
-    return integer_product(xp, left, centred_rows(xp, b, b_zero_point, True, xp.float32))
+    return integer_product(
+        xp, left, centred_rows(xp, b, b_zero_point, True, xp.float32)
+    )
 
 
 def qlinear_matmul(
@@ -121,7 +126,8 @@ def qlinear_matmul(
 
 def rounded_float8(xp: Any, x: Array, zero_point: Array) -> Array:
     """``saturate(x + zero_point)`` in the 8-bit float type of `zero_point`."""
-    limits = ml_dtypes.finfo(zero_point.dtype)
+    finfo: Any = ml_dtypes.finfo
+    limits = finfo(zero_point.dtype)
     moved = x + zero_point.astype(xp.float32)
     return xp.clip(moved, float(limits.min), float(limits.max)).astype(zero_point.dtype)
 
@@ -147,7 +153,8 @@ def attention_limits(
     left: int,
     right: int,
 ) -> Array | None:
-    """Which keys each query may see by position; None if all.
+    """
+    Which keys each query may see by position; None if all.
 
     The query at `i` stands at ``p = offset + i`` and sees keys from ``p - left`` to
     ``p + right``, to `p` where causal, and below ``nonpad`` (-1: no bound).
@@ -173,17 +180,17 @@ def attention_bias(
     xp: Any, mask: Array | None, allowed: Array | None, length: int, dtype: Any
 ) -> Array | None:
     """What is added to the scores: `mask`, and -inf where it or `allowed` forbids."""
-    bias: Array | None = None
+    zero, never = xp.zeros((), dtype), xp.full((), -np.inf, dtype)
+    bias: Any = None
     if mask is not None:
+        missing = length - mask.shape[-1]
         no = False if mask.dtype == bool else -np.inf
-        short = ((0, 0),) * (mask.ndim - 1) + ((0, length - mask.shape[-1]),)
-        mask = xp.pad(mask, short, constant_values=no) if short[-1][1] else mask
-        if mask.dtype == bool:
-            bias = xp.where(mask, xp.zeros((), dtype), -np.inf)
-        else:
-            bias = mask.astype(dtype)
+        ends = ((0, 0),) * (mask.ndim - 1) + ((0, missing),)
+        whole: Any = xp.pad(mask, ends, constant_values=no) if missing else mask
+        to_bool = whole.dtype == bool
+        bias = xp.where(whole, zero, never) if to_bool else whole.astype(dtype)
     if allowed is not None:
-        bias = xp.where(allowed, xp.zeros((), dtype) if bias is None else bias, -np.inf)
+        bias = xp.where(allowed, zero if bias is None else bias, never)
     return bias
 
 
@@ -201,18 +208,19 @@ def weights_of(xp: Any, scores: Array, bias: Array | None, precision: Any) -> Ar
 
 
 def softmax_type(xp: Any, precision: int | str | None, default: Any) -> Any:
-    """The element type that `softmax_precision`, an ONNX number or a name, stands for."""
-    numbers = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
-    name = numbers.get(precision, precision) if precision else None
-    if name is None:
+    """The element type that `softmax_precision`, a number or a name, stands for."""
+    if not precision:
         return default
+    numbers = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
+    name = numbers.get(precision) if isinstance(precision, int) else precision
     if name not in numbers.values():
         raise ValueError(f"found softmax_precision {precision}, wanted {numbers}")
-    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+    table: dict[str, Any] = {"bfloat16": ml_dtypes.bfloat16}
+    return np.dtype(table.get(str(name), name))
 
 
 def grouped_heads(x: Array, heads: int) -> Array:
-    """``[batch, n, ...]`` as ``[batch, heads, n / heads, ...]``: queries by key head."""
+    """``[batch, n, ...]`` as ``[batch, heads, n / heads, ...]``: queries by key."""
     return x.reshape(x.shape[0], heads, x.shape[1] // heads, *x.shape[2:])
 
 
@@ -236,7 +244,8 @@ def attention(
     softmax_precision: int | str | None = None,
     outputs: tuple[bool, ...] = (True, True, True, True),
 ) -> tuple[Array | None, ...]:
-    """``softmax(softcap(q @ k.T * scale) + bias) @ v`` per head (arXiv:1706.03762).
+    """
+    ``softmax(softcap(q @ k.T * scale) + bias) @ v`` per head (arXiv:1706.03762).
 
     Several query heads may share one key head (arXiv:2305.13245).
     """
@@ -270,7 +279,7 @@ def attention(
 
 
 def attention_scores(xp: Any, q: Array, k: Array, scale: float | None) -> Array:
-    """``q @ k.T * scale`` per query head; `scale` is ``1 / sqrt(head size)`` if absent."""
+    """``q @ k.T * scale`` per query head; `scale` is ``size ** -0.5`` if absent."""
     factor = 1 / math.sqrt(q.shape[3]) if scale is None else scale
     grouped = grouped_heads(widened(xp, q) * factor, k.shape[1])
     keys = widened(xp, k)[:, :, None].swapaxes(-1, -2)
@@ -278,7 +287,7 @@ def attention_scores(xp: Any, q: Array, k: Array, scale: float | None) -> Array:
 
 
 def cache_offset(past_key: Array | None, nonpad: Array | None, queries: int) -> Any:
-    """How many valid keys precede the block of queries, one number or one per sample."""
+    """How many valid keys precede the block of queries, for all or for each sample."""
     if past_key is not None:
         return past_key.shape[2]
     return 0 if nonpad is None else nonpad.reshape(-1, 1, 1, 1) - queries

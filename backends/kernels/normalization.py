@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .elementwise import widen
+from .elementwise import element_dtype, widen
 
 Array: TypeAlias = Any
 
@@ -63,7 +63,7 @@ def stash_dtype(stash_type: int) -> Any:
     names = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
     if stash_type not in names:
         raise ValueError(f"stash_type is {stash_type}, not one of {sorted(names)}")
-    return np.dtype(names[stash_type])
+    return element_dtype(names[stash_type])
 
 
 def layer_normalization(
@@ -211,10 +211,7 @@ def local_response_normalization(
     total = squares[:, :channels]
     for start in range(1, size):
         total = total + squares[:, start : start + channels]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # NumPy's power is far slower than exp and log.
-        factor = xp.exp(-beta * xp.log(bias + alpha / size * total))
-        return (wide * factor).astype(x.dtype, copy=False)
+    return (wide / (bias + alpha / size * total) ** beta).astype(x.dtype, copy=False)
 
 
 def mean_variance_normalization(

@@ -30,9 +30,10 @@ def pool_geometry(
     auto_pad: str,
     ceil_mode: int,
 ) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
-    """(windows per axis, the padding asked for, the padding that the windows touch).
+    """
+    (windows per axis, the padding asked for, the padding that the windows touch).
 
-    With `ceil_mode` a last window may hang over the padded end, but must begin before it.
+    With `ceil_mode` a last window may hang over the padded end, but begins before it.
     """
     pairs = window_pads(sizes, kernel, strides, dilations, pads, auto_pad)
     counts = list(window_counts(sizes, kernel, strides, dilations, pairs))
@@ -70,7 +71,7 @@ def max_pool(
     strides: tuple[int, ...] | None = None,
     outputs: tuple[bool, ...] = (True, True),
 ) -> tuple[Array | None, ...]:
-    """``y[o] = max_k x[o * stride + k * dilation - pad]``, and where that element is."""
+    """``y[o] = max_k x[o * stride + k * dilation - pad]``, and where that one is."""
     ones = (1,) * len(kernel_shape)
     strides, dilations = strides or ones, dilations or ones
     counts, _, touched = pool_geometry(
@@ -98,7 +99,8 @@ def indexed_maxima(
     touched: tuple[tuple[int, int], ...],
     storage_order: int,
 ) -> tuple[Array, Array]:
-    """Each window's first maximum and its index into the whole flat `x`.
+    """
+    Each window's first maximum and its index into the whole flat `x`.
 
     With `storage_order` 1 the last two axes are counted column by column.
     """
@@ -119,7 +121,9 @@ def indexed_maxima(
         better = xp.asarray(inside) & ((seen > y) | (where < 0))
         y = xp.where(better, seen, y)
         where = xp.where(better, xp.asarray(flat), where)
-    images = xp.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *(1,) * len(sizes))
+    images = xp.arange(x.shape[0] * x.shape[1]).reshape(
+        *x.shape[:2], *(1,) * len(sizes)
+    )
     return y, where + images * math.prod(sizes)
 
 
@@ -246,7 +250,7 @@ def unpooled_shape(
     pads: tuple[int, ...] | None,
     strides: tuple[int, ...] | None,
 ) -> tuple[int, ...]:
-    """The shape that a pooling to `shape` came from: ``(n - 1) * stride + kernel - pads``."""
+    """What a pooling to `shape` came from: ``(n - 1) * stride + kernel - pads``."""
     rank = len(kernel)
     pads, strides = pads or (0,) * (2 * rank), strides or (1,) * rank
     sizes: list[int] = []
@@ -281,7 +285,7 @@ def max_unpool(
 
 
 def roi_bins(xp: Any, first: Array, last: Array, bins: int, size: int) -> Array:
-    """Which pixels along one axis belong to each bin of each region: [r, bins, size]."""
+    """``[regions, bins, size]``: which pixels along one axis belong to each bin."""
     start = xp.floor(first + 0.5)
     step = xp.maximum(xp.floor(last + 0.5) - start + 1, 1) / bins
     edges = xp.arange(bins + 1)

@@ -27,9 +27,7 @@ def fitted(
     if len(scale.shape) == 0 or scale.shape == (1,):
         return xp.reshape(scale, ())
     if len(scale.shape) != 1:
-        raise ValueError(
-            f"found scale of shape {scale.shape} without block_size"
-        )
+        raise ValueError(f"found scale of shape {scale.shape} without block_size")
     sizes = [1] * len(shape)
     sizes[axis] = scale.shape[0]
     return xp.reshape(scale, tuple(sizes))
@@ -46,7 +44,7 @@ def quantize_linear(
     precision: int = 0,
     saturate: int = 1,
 ) -> Array:
-    """``saturate(round(x / y_scale) + y_zero_point)``, floats rounded once, at the end."""
+    """``saturate(round(x / y_scale) + y_zero_point)``; a float is rounded last."""
     if precision and precision not in DIVISION_TYPES:
         raise ValueError(f"precision is {precision}, not in {sorted(DIVISION_TYPES)}")
     wide = np.dtype(DIVISION_TYPES[precision] if precision else y_scale.dtype)
@@ -96,7 +94,7 @@ def dequantize_linear(
 def dynamic_quantize_linear(
     xp: Any, x: Array, outputs: tuple[bool, ...] = (True, True, True)
 ) -> tuple[Array | None, ...]:
-    """`x` in uint8 over the range of its values and 0, with the scale and zero point."""
+    """`x` in uint8 over the range of its values and 0; its scale and zero point."""
     low, high = xp.min(x, initial=0), xp.max(x, initial=0)
     scale = xp.asarray((high - low) / np.float32(255))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,5 @@
-"""Kernels: recurrent layers (RNN, GRU, LSTM).
+"""
+Kernels: recurrent layers (RNN, GRU, LSTM).
 
 A layer is a step from the state and one input to the next state, and a loop that takes
 it over time. The loop is a parameter, so that a backend may bring its own.
@@ -108,7 +109,7 @@ def gate_functions(
     alphas: tuple[float, ...] | None,
     betas: tuple[float, ...] | None,
 ) -> list[Callable[[Array], Array]]:
-    """The activations of a layer; the parameters go, in order, to those that take them."""
+    """A layer's activations; the parameters go, in order, to those that take them."""
     with_alpha = ("affine", "elu", "hardsigmoid", "leakyrelu", "scaledtanh")
     with_beta = ("affine", "hardsigmoid", "scaledtanh")
     alpha_left, beta_left = list(alphas or ()), list(betas or ())
@@ -151,10 +152,11 @@ def gru_step(
     state: State,
     gates: Array,
 ) -> State:
-    """One step of a gated recurrent unit (arXiv:1406.1078), gates in the order z, r, h.
+    """
+    One step of a gated recurrent unit (arXiv:1406.1078), gates in the order z, r, h.
 
-    `bias` is the hidden gate's recurrent one, which `linear_before_reset` puts inside the
-    product with the reset gate.
+    `bias` is the hidden gate's recurrent one, which `linear_before_reset` puts inside
+    the product with the reset gate.
     """
     h, size = state[0], r.shape[1]
     both = gates[:, : 2 * size] + h @ r[: 2 * size].T
@@ -197,7 +199,7 @@ def lstm_step(
 def masked_step(
     xp: Any, step: Callable[..., State], state: State, gates: Array, live: Array | None
 ) -> tuple[State, Array]:
-    """(next state, output); samples not `live` at this time keep theirs, and put out 0."""
+    """(next state, output); samples not `live` now keep their state, and put out 0."""
     after = step(state, gates)
     if live is None:
         return after, after[0]
@@ -290,7 +292,8 @@ def layer_outputs(
 
 
 def gated_inputs(xp: Any, x: Array, w: Array, b: Array | None, held: int) -> Array:
-    """``x @ w.T`` plus both biases, for all times at once.
+    """
+    ``x @ w.T`` plus both biases, for all times at once.
 
     The last `held` recurrent biases are left out: the step adds them itself.
     """
@@ -352,7 +355,14 @@ def run_gru(
         bias = None if b is None else widened(xp, b)[d]
         gates = gated_inputs(xp, inputs, w[d], bias, size)
         held = xp.zeros(size, inputs.dtype) if bias is None else bias[5 * size :]
-        bound = (xp, r[d], held, linear_before_reset, functions[2 * d : 2 * d + 2], clip)
+        bound = (
+            xp,
+            r[d],
+            held,
+            linear_before_reset,
+            functions[2 * d : 2 * d + 2],
+            clip,
+        )
         runs.append(loop(xp, partial(gru_step, *bound), (h[d],), gates, live, reverse))
     return layer_outputs(xp, runs, layout, x.dtype, outputs)
 
@@ -401,7 +411,9 @@ def layer_settings(
 ) -> tuple[tuple[bool, ...], list[Any], float | None, int]:
     """(is each direction backwards, all activations, clip, layout), once checked."""
     if hidden_size is not None and hidden_size != r.shape[2]:
-        raise ValueError(f"found hidden_size {hidden_size}, wanted {r.shape[2]} as in R")
+        raise ValueError(
+            f"found hidden_size {hidden_size}, wanted {r.shape[2]} as in R"
+        )
     directions = direction_flags(direction)
     names = tuple(activations or defaults * len(directions))
     if len(names) < len(defaults) * len(directions):
@@ -483,7 +495,7 @@ def lstm(
     layout: int = 0,
     outputs: tuple[bool, ...] = (True, True, True),
 ) -> tuple[Array | None, ...]:
-    """``c = f * c + i * g(x, h)``, ``h = o * tanh(c)`` over time, with gates i, o, f."""
+    """``c = f * c + i * g(x, h)``, ``h = o * tanh(c)`` over time; gates i, o, f."""
     defaults = ("Sigmoid", "Tanh", "Tanh")
     parameters = (activation_alpha, activation_beta, clip, layout)
     settings = layer_settings(

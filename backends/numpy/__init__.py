@@ -122,7 +122,9 @@ class NumpyEmitter(Emitter):
             f"for {turn} in range({sources[0]}.shape[{axes[0]}]):  # {origin(op)}"
         )
         self.level += 1
-        for name, source, axis, back in zip(slices, sources, axes, backwards, strict=True):
+        for name, source, axis, back in zip(
+            slices, sources, axes, backwards, strict=True
+        ):
             self.line(f"{name} = {slicer}(np, {source}, {axis}, {turn}, {bool(back)})")
         self.emit_block(block)
         values = [self.name(v) for v in yielded(block)]
@@ -172,7 +174,9 @@ class NumpyEmitter(Emitter):
         self.level += 1
         for name, source, value in zip(parameters, operands, op.operands, strict=True):
             is_sequence = element_of(value.type) is None
-            self.line(f"{name} = {source}[{turn}]" if is_sequence else f"{name} = {source}")
+            self.line(
+                f"{name} = {source}[{turn}]" if is_sequence else f"{name} = {source}"
+            )
         self.emit_block(block)
         for name, value in zip(lists, yielded(block), strict=True):
             self.line(f"{name}.append({self.name(value)})")
@@ -207,11 +211,17 @@ if __name__ == "__main__":
 '''
 
 
-def call(forward: Any, weights: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[Any, ...]:
-    """The outputs of `forward` as arrays; overflow and nan are results, not warnings."""
+def call(
+    forward: Any, weights: Mapping[str, Any], inputs: Sequence[Any]
+) -> tuple[Any, ...]:
+    """
+    The outputs of `forward` as arrays; overflow and nan are results, not warnings.
+    """
     with np.errstate(all="ignore"):
         results = forward(weights, *inputs)
-    return tuple(r if r is None or isinstance(r, list) else np.asarray(r) for r in results)
+    return tuple(
+        r if r is None or isinstance(r, list) else np.asarray(r) for r in results
+    )
 
 
 def write_program(

@@ -55,7 +55,9 @@ def unfolded(
     axes = tuple(range(2, padded.ndim))
     spans = tuple(map(window_span, kernel, dilations))
     windows = sliding_window_view(padded, spans, axis=axes)
-    picked = (slice(None, (c - 1) * s + 1, s) for c, s in zip(counts, strides, strict=True))
+    picked = (
+        slice(None, (c - 1) * s + 1, s) for c, s in zip(counts, strides, strict=True)
+    )
     taps = (slice(None, None, d) for d in dilations)
     windows = windows[(slice(None), slice(None), *picked, *taps)]
     order = (*range(padded.ndim, windows.ndim), *axes)
@@ -69,7 +71,8 @@ def summed_rows(
     dilations: tuple[int, ...],
     counts: tuple[int, ...],
 ) -> Array:
-    """Products summed over the kernel's first axis, whose stride is 1.
+    """
+    Products summed over the kernel's first axis, whose stride is 1.
 
     Only the other axes are unfolded: moving a row down the image is an offset into the
     same matrix, so the copy is smaller by the kernel's height.
@@ -105,7 +108,7 @@ def conv(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``y[n, m, o] = sum_{c, k} x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
+    """``y[n, m, o] = sum x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
     kernel = conv_kernel(w, kernel_shape)
     ones = (1,) * len(kernel)
     strides, dilations = strides or ones, dilations or ones
@@ -139,7 +142,7 @@ def conv_integer(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exactly, by way of floats."""
+    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exact by way of floats."""
     dtype = exact_float(np, math.prod(w.shape[1:]))
     x, w = centred(np, x, x_zero_point, dtype), centred(np, w, w_zero_point, dtype)
     window = (auto_pad, dilations, group, kernel_shape, pads, strides)
@@ -160,7 +163,7 @@ def conv_transpose(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """``y[n, m, i * stride + k * dilation - pad] += x[n, c, i] * w[c, m, k]``, plus b."""
+    """``y[n, m, i * stride + k * dilation - pad] += x[n, c, i] * w[c, m, k]``, + b."""
     kernel = conv_kernel(w, kernel_shape)
     ones = (1,) * len(kernel)
     strides, dilations = strides or ones, dilations or ones

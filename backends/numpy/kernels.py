@@ -10,6 +10,7 @@ from . import (
     elementwise,
     normalization,
     pooling,
+    quantization,
 )
 
 _FAMILIES: tuple[Any, ...] = (
@@ -17,6 +18,7 @@ _FAMILIES: tuple[Any, ...] = (
     elementwise,
     normalization,
     pooling,
+    quantization,
 )
 
 KERNELS: dict[str, Callable[..., Any]] = {}

@@ -24,15 +24,6 @@ def softmax(xp: Any, x: Array, axis: int = -1) -> Array:
     return powers.astype(x.dtype, copy=False)
 
 
-def log_softmax(xp: Any, x: Array, axis: int = -1) -> Array:
-    """``x - max(x) - log(sum(exp(x - max(x))))`` along `axis`."""
-    wide = widen(x)
-    with np.errstate(invalid="ignore", divide="ignore", under="ignore"):
-        below = wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf)
-        below -= np.log(np.sum(np.exp(below), axis=axis, keepdims=True))
-    return below.astype(x.dtype, copy=False)
-
-
 def centred_rows(rows: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """A new array, `rows` less their means; the means; 1 / deviations."""
     size = max(rows.shape[-1], 1)
@@ -55,15 +46,15 @@ def layer_normalization(
     """``(x - mean) / sqrt(variance + epsilon) * scale + bias`` (Ba et al. 2016)."""
     stash = stash_dtype(stash_type)
     wide = widen(x.astype(stash, copy=False))
-    leading = x.shape[: axis % x.ndim]
-    rows = wide.reshape((-1, math.prod(x.shape[len(leading) :])))
+    leading, trailing = x.shape[: axis % x.ndim], x.shape[axis % x.ndim :]
+    rows = wide.reshape((math.prod(leading), math.prod(trailing)))
     centred, mean, inverse = centred_rows(rows, epsilon)
     centred *= inverse
     y = centred.reshape(x.shape).astype(x.dtype, copy=False)
     y *= scale
     if bias is not None:
         y += bias
-    shape = leading + (1,) * (x.ndim - len(leading))
+    shape = leading + (1,) * len(trailing)
     return (
         y if outputs[0] else None,
         mean.reshape(shape).astype(stash, copy=False) if outputs[1] else None,
@@ -82,7 +73,7 @@ def rms_normalization(
     """``x / sqrt(mean(x^2) + epsilon) * scale`` (Zhang and Sennrich 2019)."""
     wide = widen(x.astype(stash_dtype(stash_type), copy=False))
     size = math.prod(x.shape[axis % x.ndim :])
-    rows = wide.reshape((-1, size))
+    rows = wide.reshape((math.prod(x.shape[: axis % x.ndim]), size))
     square = np.vecdot(rows, rows)[:, None] / rows.dtype.type(max(size, 1))
     y = (rows * (1 / np.sqrt(square + epsilon))).reshape(x.shape)
     y = y.astype(x.dtype, copy=False).astype(scale.dtype, copy=False)
@@ -120,7 +111,8 @@ def group_normalization(
         raise ValueError(f"{channels} channels do not form {num_groups} groups")
     wide = widen(x.astype(stash_dtype(stash_type), copy=False))
     size = channels // num_groups * math.prod(x.shape[2:])
-    centred, _, inverse = centred_rows(wide.reshape((-1, num_groups, size)), epsilon)
+    rows = wide.reshape((x.shape[0], num_groups, size))
+    centred, _, inverse = centred_rows(rows, epsilon)
     centred *= inverse
     y = centred.reshape(x.shape).astype(x.dtype, copy=False)
     y *= per_channel(scale, x.ndim)
@@ -128,11 +120,35 @@ def group_normalization(
     return y
 
 
+def local_response_normalization(
+    xp: Any,
+    x: Array,
+    size: int,
+    alpha: float = 9.999999747378752e-05,
+    beta: float = 0.75,
+    bias: float = 1.0,
+) -> Array:
+    """``x / (bias + alpha / size * local sum of x^2) ** beta`` (Krizhevsky 2012)."""
+    wide = widen(x)
+    squares = np.square(wide)
+    total = squares.copy()
+    before = (size - 1) // 2
+    for offset in range(1, min(size, x.shape[1])):
+        if offset <= before:
+            total[:, offset:] += squares[:, :-offset]
+        if offset <= size - 1 - before:
+            total[:, :-offset] += squares[:, offset:]
+    total *= alpha / size
+    total += bias
+    np.power(total, beta, out=total)
+    return np.divide(wide, total, out=total).astype(x.dtype, copy=False)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     "GroupNormalization": group_normalization,
     "InstanceNormalization": instance_normalization,
+    "LRN": local_response_normalization,
     "LayerNormalization": layer_normalization,
-    "LogSoftmax": log_softmax,
     "RMSNormalization": rms_normalization,
     "Softmax": softmax,
 }

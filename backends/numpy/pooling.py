@@ -24,7 +24,7 @@ def pooled_axis(
     begin: int,
     count: int,
 ) -> Array:
-    """`x` with every window along `axis` combined; what is outside counts as `start`."""
+    """`x` with every window along `axis` combined; what is outside is `start`."""
     lead = (slice(None),) * axis
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
     y = np.full(shape, start, x.dtype)
@@ -69,7 +69,7 @@ def max_pool(
     strides: tuple[int, ...] | None = None,
     outputs: tuple[bool, ...] = (True, True),
 ) -> tuple[Array | None, ...]:
-    """``y[o] = max_k x[o * stride + k * dilation - pad]``, and where that element is."""
+    """``y[o] = max_k x[o * stride + k * dilation - pad]``, and where that one is."""
     ones = (1,) * len(kernel_shape)
     strides, dilations = strides or ones, dilations or ones
     counts, _, touched = pool_geometry(

@@ -1,4 +1,5 @@
-"""Reads model files into the IR: ``import_model(path)``.
+"""
+Reads model files into the IR: ``import_model(path)``.
 
 `scan` finds the weights in the file, `files` opens and maps, `graph` writes the nodes,
 `upgrades` raises older forms, `regions` types subgraphs.
@@ -30,10 +31,12 @@ __all__ = ["ModelError", "import_model"]
 
 
 def import_model(source: str | Path | onnx.ModelProto) -> Model:
-    """Import an ONNX model: a path, or a ModelProto in memory.
+    """
+    Import an ONNX model: a path, or a ModelProto in memory.
 
-    Weights stay in the file (and its external data) until they are used. Raises ModelError,
-    in one line that names the file, node or tensor, for a model that cannot be imported.
+    Weights stay in the file (and its external data) until they are used. Raises
+    ModelError, in one line that names the file, node or tensor, for a model that cannot
+    be imported.
     """
     try:
         return _import(open_model(source))
@@ -70,7 +73,9 @@ def _import(file: ModelFile) -> Model:
     importer.nodes(graph.node, frame, block)
     results = [_output(info, importer, frame) for info in graph.output]
     block.add_op(ReturnOp(*results))
-    main = _main(block, [i.name for i in inputs], [o.name for o in graph.output], results)
+    main = _main(
+        block, [i.name for i in inputs], [o.name for o in graph.output], results
+    )
     return Model(_module(file.proto, main, context), context)
 
 
@@ -92,14 +97,18 @@ def _input_type(info: onnx.ValueInfoProto) -> Attribute:
         raise ModelError(f"input {info.name!r}: {error}") from error
 
 
-def _output(info: onnx.ValueInfoProto, importer: GraphImporter, frame: Frame) -> SSAValue:
+def _output(
+    info: onnx.ValueInfoProto, importer: GraphImporter, frame: Frame
+) -> SSAValue:
     value = importer.lookup(info.name, frame, f"output {info.name!r}")
     declared = importer.declared.get(info.name)
     element = None if declared is None else element_of(declared)
     if declared is None or element is None:
         return value
     if element != element_of(value.type):
-        raise ModelError(f"output {info.name!r}: found {value.type}, declared {declared}")
+        raise ModelError(
+            f"output {info.name!r}: found {value.type}, declared {declared}"
+        )
     return retype(value, refine(declared, value.type))
 
 

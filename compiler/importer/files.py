@@ -1,7 +1,8 @@
-"""Opens model files: the graph is parsed, the weights are mapped.
+"""
+Opens model files: the graph is parsed, the weights are mapped.
 
-Models come from strangers: external data must lie in the model's folder (symlinks resolved),
-and every size is checked against the file before it is mapped.
+Models come from strangers: external data must lie in the model's folder (symlinks
+resolved), and every size is checked against the file before it is mapped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from ...dialects.onnx.proto import array_from_proto, element_name, tensor_shape
 from ...dialects.onnx.store import ArrayWeight, MappedWeight, Weight
 from ...dialects.onnx.types import Array
 from .scan import skeleton
-
 
 MAX_DENSE_ELEMENTS = 1 << 28
 """The largest sparse tensor that is written out with its zeros."""
@@ -42,9 +42,11 @@ class ModelFile:
     _external: dict[Path, memoryview] = field(default_factory=dict[Path, memoryview])
 
     def weight(self, tensor: onnx.TensorProto, number: int | None = None) -> Weight:
-        """The tensor as a weight; `number` if it is an initializer of the main graph.
+        """
+        The tensor as a weight; `number` if it is an initializer of the main graph.
 
-        Raises ModelError if the bytes are missing, too few or too many, or out of bounds.
+        Raises ModelError if the bytes are missing, too few or too many, or out of
+        bounds.
         """
         try:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
@@ -70,7 +72,9 @@ class ModelFile:
         shape = tuple(sparse.dims)
         size = math.prod(shape)
         if any(n < 0 for n in shape) or size > MAX_DENSE_ELEMENTS:
-            raise ModelError(f"sparse tensor {sparse.values.name!r}: shape {list(shape)}")
+            raise ModelError(
+                f"sparse tensor {sparse.values.name!r}: shape {list(shape)}"
+            )
         full = np.zeros(size, values.dtype)
         try:
             flat = indices
@@ -80,7 +84,9 @@ class ModelFile:
                 raise IndexError("an index is negative")
             full[flat] = values
         except (ValueError, IndexError) as error:
-            raise ModelError(f"sparse tensor {sparse.values.name!r}: {error}") from error
+            raise ModelError(
+                f"sparse tensor {sparse.values.name!r}: {error}"
+            ) from error
         return full.reshape(shape)
 
     def _mapped(self, tensor: onnx.TensorProto, content: memoryview) -> Weight:

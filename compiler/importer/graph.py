@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import defs
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ...dialects.onnx import OnnxBuilder, YieldOp
 from ...dialects.onnx.base import PREFIXES
@@ -24,8 +24,9 @@ from ...dialects.onnx.proto import (
     attribute_value,
     is_default,
     refine,
+    type_from_proto,
 )
-from ...dialects.onnx.provenance import location
+from ...dialects.onnx.provenance import location, nodes_only
 from ...dialects.onnx.store import Weight, WeightStore
 from ...dialects.onnx.types import (
     Array,
@@ -37,7 +38,8 @@ from ...dialects.onnx.types import (
 )
 from .files import ModelError, ModelFile
 from .regions import LOOP_COUNTERS, ScanTypes, retype, yielded
-from .upgrades import OldNode, rule_for
+from .upgrades import REFUSED, OldNode, rule_for
+from .upgrades_form import same
 
 OLDEST_OPSET = 7
 
@@ -79,7 +81,8 @@ class Frame:
 
 
 class GraphImporter:
-    """Writes the nodes of a model into blocks.
+    """
+    Writes the nodes of a model into blocks.
 
     Raises ModelError in the user's terms for whatever cannot be imported.
     """
@@ -117,7 +120,9 @@ class GraphImporter:
             dense = self.file.dense(sparse)
             self._define(frame, name, self._held(builder, name, dense))
 
-    def nodes(self, nodes: Sequence[onnx.NodeProto], frame: Frame, block: Block) -> None:
+    def nodes(
+        self, nodes: Sequence[onnx.NodeProto], frame: Frame, block: Block
+    ) -> None:
         """Write `nodes` at the end of `block`."""
         for node in nodes:
             self.count += 1
@@ -126,7 +131,9 @@ class GraphImporter:
             self._node(node, frame, block)
 
     def lookup(self, name: str, frame: Frame, user: str) -> SSAValue:
-        """The value called `name`; ModelError in the name of `user` if there is none."""
+        """
+        The value called `name`; ModelError in the name of `user` if there is none.
+        """
         value = frame.scope.find(name)
         if value is None:
             raise ModelError(
@@ -210,17 +217,24 @@ class GraphImporter:
             return [self._constant(builder, node.output[0], attributes)]
         wanted = tuple(bool(tensor) for tensor in node.output)
         if op_name in _REGION_OPS and since >= _REGION_OPS[op_name]:
-            return self._with_regions(builder, op_name, operands, attributes, frame, wanted)
-        if since == newest:
+            return self._with_regions(
+                builder, op_name, operands, attributes, frame, wanted
+            )
+        rule = rule_for(node.op_type, since, newest)
+        if rule is same and since == newest:
             properties = self._properties(builder, op_name, attributes)
             op = builder.create(op_name, operands, properties, wanted)
             return self._refined(node, op.results, frame)
-        rule = rule_for(node.op_type, since, newest)
         if rule is None:
-            raise ValueError(f"no rule raises {node.op_type}-{since} to opset {newest}")
+            unknown = f"no rule raises it to opset {newest}"
+            reason = REFUSED.get((node.op_type, since), unknown)
+            raise ValueError(f"{node.op_type}-{since} is not supported: {reason}")
         values = {a.name: self._python_value(a) for a in attributes}
         old = OldNode(node.op_type, since, tuple(operands), values, wanted)
-        return self._refined(node, rule(builder, old), frame)
+        last = block.last_op
+        results = rule(builder, old)
+        _locate_outputs(last, block, node.output, results)
+        return self._refined(node, results, frame)
 
     def _refined(
         self,
@@ -228,7 +242,9 @@ class GraphImporter:
         values: Sequence[SSAValue | None],
         frame: Frame,
     ) -> Sequence[SSAValue | None]:
-        """`values` with what the model declares of dimensions that inference left open."""
+        """
+        `values` with what the model declares of dimensions that inference left open.
+        """
         if frame.depth:
             return values
         for tensor, value in zip(node.output, values, strict=False):
@@ -242,7 +258,9 @@ class GraphImporter:
     def _resolved(
         self, attribute: onnx.AttributeProto, frame: Frame
     ) -> onnx.AttributeProto | None:
-        """The attribute, or what the function call gives for it; None if nothing does."""
+        """
+        The attribute, or what the function call gives for it; None if nothing does.
+        """
         if not attribute.ref_attr_name:
             return attribute
         if frame.attributes is None:
@@ -295,6 +313,8 @@ class GraphImporter:
     def _python_value(self, proto: onnx.AttributeProto) -> Any:
         if proto.type == onnx.AttributeProto.TENSOR:
             return self.file.array(proto.t)
+        if proto.type == onnx.AttributeProto.TYPE_PROTO:
+            return type_from_proto(proto.tp)
         return attribute_value(proto)
 
     def _constant(
@@ -381,7 +401,9 @@ class GraphImporter:
         plain = [a for a in attributes if a.type != a.GRAPH]
         wanted = [name for name, _ in OPS[op_name].get_irdl_definition().regions]
         if sorted(graphs) != sorted(wanted):
-            raise ValueError(f"found subgraphs {sorted(graphs)}, wanted {sorted(wanted)}")
+            raise ValueError(
+                f"found subgraphs {sorted(graphs)}, wanted {sorted(wanted)}"
+            )
         schema = OPS[op_name].schema()
         properties = {a.name: attribute_from_proto(schema, a) for a in plain}
         emit = {
@@ -431,7 +453,9 @@ class GraphImporter:
         properties: Mapping[str, Attribute],
         frame: Frame,
     ) -> tuple[dict[str, Region], list[Attribute]]:
-        regions = {name: self._region(graph, (), frame) for name, graph in graphs.items()}
+        regions = {
+            name: self._region(graph, (), frame) for name, graph in graphs.items()
+        }
         types = [yielded(region) for region in regions.values()]
         if len(types[0]) != len(types[1]):
             raise ValueError("the branches give different numbers of outputs")
@@ -490,10 +514,12 @@ class GraphImporter:
         state: Sequence[Attribute],
         first: int,
     ) -> tuple[Region, list[Attribute]]:
-        """The body whose carried types, yielded from place `first` on, hold for every turn.
+        """
+        The body whose carried types, yielded from place `first` on, hold for every
+        turn.
 
-        A dimension that changes from turn to turn becomes unknown, then the rank, so few
-        attempts are needed.
+        A dimension that changes from turn to turn becomes unknown, then the rank, so
+        few attempts are needed.
         """
         types = list(state)
         while True:
@@ -511,6 +537,25 @@ class GraphImporter:
             self.store.keep(weights)
 
 
+def _locate_outputs(
+    last: Operation | None,
+    block: Block,
+    tensors: Sequence[str],
+    values: Sequence[SSAValue | None],
+) -> None:
+    """
+    Leave the tensors' names to the ops behind `last` that give them, of all of a
+    node's.
+    """
+    names = {v: t for v, t in zip(values, tensors, strict=False) if v is not None and t}
+    op = block.first_op if last is None else last.next_op
+    while op is not None:
+        results = [result for result in op.results if not is_none(result.type)]
+        if not results or not all(result in names for result in results):
+            op.location = nodes_only(op.location)
+        op = op.next_op
+
+
 _REGION_OPS = {"onnx.If": 1, "onnx.Loop": 1, "onnx.Scan": 9, "onnx.SequenceMap": 17}
 """The operators with subgraphs, and the first opset of the form they have today."""
 
@@ -518,7 +563,8 @@ _REGION_OPS = {"onnx.If": 1, "onnx.Loop": 1, "onnx.Scan": 9, "onnx.SequenceMap":
 def schema_versions(
     op_type: str, domain: str, opsets: Mapping[str, int]
 ) -> tuple[int, int]:
-    """The since-versions of an operator in the model's opset and in the newest.
+    """
+    The since-versions of an operator in the model's opset and in the newest.
 
     Raises ValueError if the installed onnx does not know the operator or the opset.
     """

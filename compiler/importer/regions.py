@@ -43,7 +43,9 @@ class ScanTypes:
     output_axes: tuple[int, ...]
 
     @staticmethod
-    def of(given: Sequence[Attribute], properties: Mapping[str, Attribute]) -> ScanTypes:
+    def of(
+        given: Sequence[Attribute], properties: Mapping[str, Attribute]
+    ) -> ScanTypes:
         """The types of a Scan on operands of types `given`."""
         attributes = {name: python_value(value) for name, value in properties.items()}
         scanned = attributes["num_scan_inputs"]

@@ -1,8 +1,9 @@
-"""Finds the weights in a model file without reading them.
+"""
+Finds the weights in a model file without reading them.
 
-A serialized ModelProto is nested fields of known length (protobuf's wire format), so the raw
-bytes of an initializer can be skipped over and mapped later. What is left, the graph alone, is
-small and is parsed by onnx.
+A serialized ModelProto is nested fields of known length (protobuf's wire format), so
+the raw bytes of an initializer can be skipped over and mapped later. What is left, the
+graph alone, is small and is parsed by onnx.
 """
 
 from __future__ import annotations

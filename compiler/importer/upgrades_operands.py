@@ -123,9 +123,10 @@ def clip(builder: OnnxBuilder, node: OldNode) -> Values:
     low = node.attributes.get("min", -_FLOAT32_MAX)
     high = node.attributes.get("max", _FLOAT32_MAX)
     info = np.finfo(dtype_of(x))
+    least, largest = float(info.min), float(info.max)
     bounds = [
-        None if low <= info.min else _scalar(builder, x, min(low, float(info.max))),
-        None if high >= info.max else _scalar(builder, x, max(high, float(info.min))),
+        None if low <= least else _scalar(builder, x, min(low, largest)),
+        None if high >= largest else _scalar(builder, x, max(high, least)),
     ]
     return emit(builder, "onnx.Clip", [x, *bounds], node.without("min", "max"))
 

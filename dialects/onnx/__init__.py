@@ -1,7 +1,8 @@
-"""The onnx dialects: ONNX itself as xDSL IR.
+"""
+The onnx dialects: ONNX itself as xDSL IR.
 
-`ops` has a class per operator; `types` the types and attributes; `builder` makes ops with
-inferred types; `store` holds the weights that the IR names.
+`ops` has a class per operator; `types` the types and attributes; `builder` makes ops
+with inferred types; `store` holds the weights that the IR names.
 """
 
 from . import ops

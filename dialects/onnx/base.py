@@ -1,9 +1,10 @@
-"""From an ONNX operator schema to an xDSL op class.
+"""
+From an ONNX operator schema to an xDSL op class.
 
-Every operator of the installed onnx becomes a class: inputs are operands (an absent optional
-input is an `onnx.none` value), outputs are results (an output that nobody asked for has type
-``none``), attributes are properties under ONNX's names and defaults, graph attributes are
-regions. Nothing about an operator is typed by hand.
+Every operator of the installed onnx becomes a class: inputs are operands (an absent
+optional input is an `onnx.none` value), outputs are results (an output that nobody
+asked for has type ``none``), attributes are properties under ONNX's names and defaults,
+graph attributes are regions. Nothing about an operator is typed by hand.
 """
 
 from __future__ import annotations
@@ -134,10 +135,11 @@ def _element_string(element: Attribute) -> str:
 
 @dataclass(frozen=True)
 class ValueConstraint(AttrConstraint):
-    """A schema's constraint on an input or output.
+    """
+    A schema's constraint on an input or output.
 
-    The type is one of `allowed` (ONNX type strings) or, if `optional`, absent; all values of
-    one `variable` have the same element type.
+    The type is one of `allowed` (ONNX type strings) or, if `optional`, absent; all
+    values of one `variable` have the same element type.
     """
 
     allowed: frozenset[str]
@@ -196,10 +198,12 @@ class OnnxOp(IRDLOperation):
         result_types: Sequence[Attribute],
         **attributes: AttributeValue | Region | None,
     ):
-        """An op on `operands` in the schema's order, attributes by ONNX name.
+        """
+        An op on `operands` in the schema's order, attributes by ONNX name.
 
-        A region is the attribute that is a graph. Raises ValueError for an attribute that the
-        operator lacks or a value of another kind. `infer.build` finds the result types.
+        A region is the attribute that is a graph. Raises ValueError for an attribute
+        that the operator lacks or a value of another kind. `infer.build` finds the
+        result types.
         """
         schema = self.schema()
         properties: dict[str, Attribute] = {}
@@ -223,7 +227,8 @@ class OnnxOp(IRDLOperation):
         )
 
     def python_attributes(self) -> dict[str, Any]:
-        """The attributes that are set, as Python values: int, float, str, tuples of these.
+        """
+        The attributes that are set, as Python values: int, float, str, tuples of these.
 
         Tensors stay DenseAttr or WeightAttr, types stay types.
         """
@@ -256,7 +261,8 @@ class OnnxOp(IRDLOperation):
 
 
 class ConstantBase(OnnxOp):
-    """Adds to `onnx.Constant` its short form and what a constant must be.
+    """
+    Adds to `onnx.Constant` its short form and what a constant must be.
 
     ``%w = onnx.Constant #onnx.weight<"conv1.weight"> : tensor<64x3x7x7xf32>``
     ``%s = onnx.Constant dense<[1, -1]> : tensor<2xi64>``
@@ -326,7 +332,9 @@ class NoneOp(IRDLOperation):
 
 @irdl_op_definition
 class YieldOp(IRDLOperation):
-    """Ends a region with the subgraph's outputs: ``onnx.yield(%a, %b) : (...) -> ()``."""
+    """
+    Ends a region with the subgraph's outputs: ``onnx.yield(%a, %b) : (...) -> ()``.
+    """
 
     name = "onnx.yield"
     arguments = var_operand_def()
@@ -342,7 +350,8 @@ _KINDS = OpSchema.AttrType
 
 
 def attribute(schema: OpSchema, name: str, value: AttributeValue) -> Attribute:
-    """`value` as the IR attribute of `schema` called `name`.
+    """
+    `value` as the IR attribute of `schema` called `name`.
 
     Raises ValueError if the operator has no such attribute, or one of another kind.
     """
@@ -432,10 +441,11 @@ _Variadic = OpSchema.FormalParameterOption.Variadic
 
 
 def field_names(schema: OpSchema) -> dict[tuple[str, str], str]:
-    """The Python name of each ("input" | "attribute" | "output", ONNX name).
+    """
+    The Python name of each ("input" | "attribute" | "output", ONNX name).
 
-    ONNX's own name unless Python or xDSL has taken it or an earlier field has it, then the
-    name with an underscore.
+    ONNX's own name unless Python or xDSL has taken it or an earlier field has it, then
+    the name with an underscore.
     """
     taken = set(dir(IRDLOperation)) | {"schema", "op_type", "domain", "name"}
     names: dict[tuple[str, str], str] = {}
@@ -514,5 +524,3 @@ def op_class(schema: OpSchema) -> type[OnnxOp]:
     made = new_class(class_name(schema), (base,), {}, lambda space: space.update(body))
     made.__module__ = __name__.rpartition(".")[0] + ".ops"
     return cast(type[OnnxOp], irdl_op_definition(made))
-
-

@@ -1,4 +1,6 @@
-"""Builds ops with inferred result types: what the importer and the passes write IR with."""
+"""
+Builds ops with inferred result types: what the importer and the passes write IR with.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ from .store import WeightStore
 from .types import Array, DenseAttr, WeightAttr
 
 INLINE_ELEMENTS = 16
-"""Constants up to this many elements stand in the IR's text, larger ones in the store."""
+"""
+Constants up to this many elements stand in the IR's text, larger ones in the store.
+"""
 
 
 class OnnxBuilder:
-    """Makes ops and hands each to `insert`; types come from inference.
+    """
+    Makes ops and hands each to `insert`; types come from inference.
 
     `location` is put on every op that is made; set it as the source changes.
     """
@@ -50,10 +55,11 @@ class OnnxBuilder:
         outputs: int | Sequence[bool] = 1,
         **attributes: AttributeValue | None,
     ) -> OnnxOp:
-        """Insert op `name` (``onnx.Conv``) and return it.
+        """
+        Insert op `name` (``onnx.Conv``) and return it.
 
-        An operand that is None, or missing at the end, is absent. `outputs` tells how many
-        results are wanted, or which; those not wanted have type none. Raises
+        An operand that is None, or missing at the end, is absent. `outputs` tells how
+        many results are wanted, or which; those not wanted have type none. Raises
         InferenceError if the operands do not fit, ValueError for a wrong attribute.
         """
         schema = OPS[name].schema()
@@ -73,7 +79,9 @@ class OnnxBuilder:
         types: Sequence[Attribute] | None = None,
         regions: Sequence[Region] = (),
     ) -> OnnxOp:
-        """`op` with IR attributes; with `types` (needed with regions) nothing is inferred."""
+        """
+        `op` with IR attributes; with `types` (needed with regions) nothing is inferred.
+        """
         made = OPS[name]
         values = [self.none() if v is None else v for v in operands]
         definition = made.get_irdl_definition()
@@ -99,7 +107,9 @@ class OnnxBuilder:
         return self.op(name, *operands, **attributes).results[0]
 
     def constant(self, array: Array, key: str = "constant") -> SSAValue:
-        """A constant: in the text if small or of strings, else in the store under `key`."""
+        """
+        A constant: in the text if small or of strings, else in the store under `key`.
+        """
         if array.size <= INLINE_ELEMENTS or array.dtype == object:
             return self.held(DenseAttr.of(array), DenseAttr.of(array).type)
         stored = self.store.add(key, array)

@@ -1,9 +1,10 @@
-"""Symbolic dimensions: integer expressions over named sizes, in a canonical form.
+"""
+Symbolic dimensions: integer expressions over named sizes, in a canonical form.
 
-A dimension is a polynomial with integer coefficients over *atoms*: named symbols (``batch``),
-and the quotients, maxima and minima that do not simplify away. Two expressions are equal if
-their canonical forms are; the text of an expression parses back to it. Symbols stand for sizes
-and are therefore never negative.
+A dimension is a polynomial with integer coefficients over *atoms*: named symbols
+(``batch``), and the quotients, maxima and minima that do not simplify away. Two
+expressions are equal if their canonical forms are; the text of an expression parses
+back to it. Symbols stand for sizes and are therefore never negative.
 """
 
 from __future__ import annotations

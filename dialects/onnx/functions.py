@@ -53,7 +53,8 @@ def function_body(op: OnnxOp) -> onnx.FunctionProto:
 
 
 def expand(op: OnnxOp, builder: OnnxBuilder) -> Sequence[SSAValue | None]:
-    """Write the body of `op` with `builder`; the values of its results, None if unwanted.
+    """
+    Write the body of `op` with `builder`; the values of its results, None if unwanted.
 
     Raises NoFunctionBody if it has none that can be written.
     """
@@ -95,10 +96,10 @@ def _node(
     return builder.create(name, operands, properties, outputs).results
 
 
-def _resolved(
-    attribute: onnx.AttributeProto, op: OnnxOp
-) -> onnx.AttributeProto | None:
-    """The attribute; one that refers to `op`'s has that one's value, None if it is unset."""
+def _resolved(attribute: onnx.AttributeProto, op: OnnxOp) -> onnx.AttributeProto | None:
+    """
+    The attribute; one that refers to `op`'s has that one's value, None if it is unset.
+    """
     if not attribute.ref_attr_name:
         return attribute
     name = attribute.ref_attr_name
@@ -114,4 +115,6 @@ def _resolved(
 def _constant(proto: onnx.AttributeProto, builder: OnnxBuilder) -> SSAValue:
     if proto.type == onnx.AttributeProto.TENSOR:
         return builder.constant(array_from_proto(proto.t))
-    return builder.constant(np.array(attribute_value(proto), CONSTANT_DTYPES[proto.name]))
+    return builder.constant(
+        np.array(attribute_value(proto), CONSTANT_DTYPES[proto.name])
+    )

@@ -1,4 +1,5 @@
-"""The types of an op's results: ONNX's own inference, refined by what we know of integers.
+"""
+The types of an op's results: ONNX's own inference, refined by what we know of integers.
 
 ONNX infers per node and does not follow values; `integers` does. Ours refines and never
 contradicts: where both know a dimension, ONNX's stands.
@@ -12,7 +13,7 @@ from itertools import zip_longest
 from typing import Any
 
 import onnx
-from onnx import shape_inference
+from onnx import checker, shape_inference
 from onnx.defs import OpSchema
 from xdsl.dialects.builtin import NoneType
 from xdsl.ir import Attribute, SSAValue
@@ -45,7 +46,9 @@ class InferenceError(ValueError):
 
 
 class Facts:
-    """What inference may look at: an op's operands and attributes, and integer values."""
+    """
+    What inference may look at: an op's operands and attributes, and integer values.
+    """
 
     def __init__(
         self,
@@ -87,7 +90,8 @@ def result_types(
     outputs: Sequence[bool],
     integers: IntegerValues,
 ) -> list[Attribute]:
-    """The types of the results of op `name`, ``none`` where `outputs` says unwanted.
+    """
+    The types of the results of op `name`, ``none`` where `outputs` says unwanted.
 
     Ops with regions get theirs from `merge_types` and `stacked`. Raises InferenceError.
     """
@@ -152,9 +156,18 @@ def _inferred_by_onnx(
             node.attribute.append(attribute_to_proto(schema, attribute, value))
     try:
         found = shape_inference.infer_node_outputs(schema, node, types, data)
-    except (shape_inference.InferenceError, RuntimeError, TypeError) as error:
+    except _REFUSALS as error:
         raise InferenceError(_last_words(error)) from error
     return [_usable(found.get(f"o{i}")) for i in range(len(outputs))]
+
+
+_REFUSALS = (
+    shape_inference.InferenceError,
+    checker.ValidationError,
+    RuntimeError,
+    TypeError,
+)
+"""What onnx's inference raises for a node that it takes for wrong."""
 
 
 def _usable(proto: onnx.TypeProto | None) -> Attribute | None:
@@ -180,7 +193,9 @@ def _last_words(error: Exception) -> str:
 
 
 def merge_types(a: Attribute, b: Attribute) -> Attribute:
-    """The most precise type that holds the values of both; InferenceError if none does."""
+    """
+    The most precise type that holds the values of both; InferenceError if none does.
+    """
     if a == b:
         return a
     for container in (SequenceType, OptionalType):
@@ -345,7 +360,9 @@ def _pad(facts: Facts) -> Shape | None:
 
 
 def _axes(facts: Facts, index: int, rank: int) -> list[int] | None:
-    """The axes operand at `index`, all axes if it is absent; None if it is not known."""
+    """
+    The axes operand at `index`, all axes if it is absent; None if it is not known.
+    """
     if not facts.present(index):
         return list(range(rank))
     values = facts.values(index)

@@ -1,9 +1,10 @@
-"""What is known of integer values before the program runs, as symbolic expressions.
+"""
+What is known of integer values before the program runs, as symbolic expressions.
 
-Exporters compute shapes in the graph: ``Shape -> Gather -> Concat -> Reshape``. This analysis
-follows such chains with the operators' own arithmetic on arrays of dimensions, so that
-``Reshape`` gets its result type although no input size is a number. An element of which
-nothing is known is None. The analysis only looks.
+Exporters compute shapes in the graph: ``Shape -> Gather -> Concat -> Reshape``. This
+analysis follows such chains with the operators' own arithmetic on arrays of dimensions,
+so that ``Reshape`` gets its result type although no input size is a number. An element
+of which nothing is known is None. The analysis only looks.
 """
 
 from __future__ import annotations
@@ -224,7 +225,9 @@ def _same_items(op: OnnxOp, data: Dims, *_: Dims | None) -> Dims | None:
 def _cast(op: OnnxOp, data: Dims) -> Dims | None:
     element = element_of(op.results[0].type)
     kind = None if element is None else numpy_dtype(element)
-    return data if kind is not None and kind.kind in "if" and kind.itemsize > 2 else None
+    return (
+        data if kind is not None and kind.kind in "if" and kind.itemsize > 2 else None
+    )
 
 
 def _gather(op: OnnxOp, data: Dims, indices: Dims | None) -> Dims | None:

@@ -1,7 +1,9 @@
-"""Names of SSA values: valid, telling, and each once in a module.
+"""
+Names of SSA values: valid, telling, and each once in a module.
 
-xDSL's printer tells equal hints apart with a suffix that another value's hint may already
-have, and then the text does not parse. With every hint different, it never comes to that.
+xDSL's printer tells equal hints apart with a suffix that another value's hint may
+already have, and then the text does not parse. With every hint different, it never
+comes to that.
 """
 
 from __future__ import annotations

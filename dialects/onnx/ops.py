@@ -1,7 +1,8 @@
-"""Every operator of the installed onnx as an op class, and the dialects that hold them.
+"""
+Every operator of the installed onnx as an op class, and the dialects that hold them.
 
-The classes are built when this module loads, so what a reader sees is `ops.pyi` beside it
-(``python -m sardonyx.dialects.onnx.stub`` writes it).
+The classes are built when this module loads, so what a reader sees is `ops.pyi` beside
+it (``python -m sardonyx.dialects.onnx.stub`` writes it).
 """
 
 from collections import defaultdict

@@ -62,7 +62,8 @@ def element_name(number: int) -> str:
 
 
 def type_from_proto(proto: onnx.TypeProto) -> Attribute:
-    """The IR type of `proto`; ValueError if it says none.
+    """
+    The IR type of `proto`; ValueError if it says none.
 
     A tensor without a shape is unranked; a dimension without a size or name is unknown.
     """
@@ -137,7 +138,8 @@ def _tensor_to_proto(
 
 
 def refine(ours: Attribute, theirs: Attribute) -> Attribute:
-    """The type that knows of each dimension what either knows; `theirs` decides a clash.
+    """
+    The type that knows of each dimension what either knows; `theirs` decides a clash.
 
     Both must have one element type. Types that are no tensors are not merged.
     """
@@ -173,7 +175,8 @@ def tensor_shape(proto: onnx.TensorProto) -> tuple[int, ...]:
 
 
 def array_from_proto(proto: onnx.TensorProto) -> Array:
-    """The tensor that `proto` holds (not one in external data), strings as objects.
+    """
+    The tensor that `proto` holds (not one in external data), strings as objects.
 
     Raises ValueError where the content does not fill the shape.
     """
@@ -185,7 +188,9 @@ def array_from_proto(proto: onnx.TensorProto) -> Array:
             raise ValueError(f"{len(texts)} strings do not fill {list(shape)}")
         return np.array(texts, object).reshape(shape)
     if proto.HasField("raw_data") and len(proto.raw_data) != file_bytes(element, shape):
-        raise ValueError(f"{len(proto.raw_data)} bytes do not fill {element}{list(shape)}")
+        raise ValueError(
+            f"{len(proto.raw_data)} bytes do not fill {element}{list(shape)}"
+        )
     return numpy_helper.to_array(proto).reshape(shape)
 
 
@@ -220,11 +225,15 @@ CONSTANT_DTYPES = {
     "value_string": "O",
     "value_strings": "O",
 }
-"""The dtype of each attribute, besides `value`, that a Constant may state its value in."""
+"""
+The dtype of each attribute, besides `value`, that a Constant may state its value in.
+"""
 
 
 def attribute_from_proto(schema: OpSchema, proto: onnx.AttributeProto) -> Attribute:
-    """The IR attribute of a scalar, list or type attribute; ValueError if it does not fit."""
+    """
+    The IR attribute of a scalar, list or type attribute; ValueError if it does not fit.
+    """
     if proto.name not in schema.attributes:
         raise ValueError(f"{schema.name} has no attribute {proto.name!r}")
     wanted = schema.attributes[proto.name].type
@@ -240,7 +249,9 @@ def attribute_from_proto(schema: OpSchema, proto: onnx.AttributeProto) -> Attrib
 
 
 def attribute_value(proto: onnx.AttributeProto) -> Any:
-    """A scalar or list attribute as int, float, str or a list of these, or the protobuf."""
+    """
+    A scalar or list attribute as int, float, str or a list of these, or the protobuf.
+    """
     if proto.type not in _VALUES:
         return onnx.helper.get_attribute_value(proto)
     value = getattr(proto, _VALUES[proto.type][1])
@@ -295,4 +306,3 @@ def node_to_proto(op: OnnxOp, inputs: list[str], outputs: list[str]) -> onnx.Nod
     for name, value in op.properties.items():
         node.attribute.append(attribute_to_proto(schema, name, value))
     return node
-

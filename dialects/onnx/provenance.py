@@ -1,8 +1,9 @@
-"""Which ONNX nodes an op came from, as MLIR locations.
+"""
+Which ONNX nodes an op came from, as MLIR locations.
 
-An op carries the name of its node, and below it the names of the tensors that its results
-were: ``loc("conv1"("conv1_out"))``, for several results ``loc("lstm"(fused["y", "y_h"]))``.
-An op that stands for several nodes has their locations fused.
+An op carries the name of its node, and below it the names of the tensors that its
+results were: ``loc("conv1"("conv1_out"))``, for several results ``loc("lstm"(fused["y",
+"y_h"]))``. An op that stands for several nodes has their locations fused.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,19 @@ def location(node: str, tensors: Sequence[str] = ()) -> LocationAttr:
     return NameLoc(text_attr(node), below)
 
 
+def nodes_only(where: Attribute) -> LocationAttr:
+    """
+    A location with its nodes' names and without those of their tensors.
+
+    For the ops that a node becomes besides those which give its outputs.
+    """
+    names = [part.desc for part in _parts(where) if isinstance(part, NameLoc)]
+    parts: list[LocationAttr] = [NameLoc(name, NoneAttr()) for name in names]
+    if not parts:
+        return UNKNOWN_LOC
+    return parts[0] if len(parts) == 1 else FusedLoc(parts, NoneAttr())
+
+
 def fused(ops: Iterable[Operation]) -> LocationAttr:
     """The location of an op that replaces `ops`: all of theirs, each once."""
     parts: dict[LocationAttr, None] = {}
@@ -49,7 +63,9 @@ def node_names(op: Operation) -> tuple[str, ...]:
 
 
 def tensor_names(op: Operation) -> tuple[str, ...]:
-    """The names that the results of `op` had in ONNX; of a fusion, those of its last."""
+    """
+    The names that the results of `op` had in ONNX; of a fusion, those of its last.
+    """
     parts = _parts(op.location)
     if not parts or not isinstance(parts[-1], NameLoc):
         return ()
@@ -72,4 +88,6 @@ def _parts(where: Attribute) -> list[LocationAttr]:
 
 
 def _text(where: LocationAttr) -> str | None:
-    return attr_text(cast(StringAttr, where.desc)) if isinstance(where, NameLoc) else None
+    return (
+        attr_text(cast(StringAttr, where.desc)) if isinstance(where, NameLoc) else None
+    )

@@ -1,7 +1,8 @@
-"""The tensors that the IR names but does not hold, and the context that carries them.
+"""
+The tensors that the IR names but does not hold, and the context that carries them.
 
-`#onnx.weight<"key">` is resolved in a `WeightStore`. A weight knows its dtype and shape without
-being read; its bytes are read, or computed, when somebody asks.
+`#onnx.weight<"key">` is resolved in a `WeightStore`. A weight knows its dtype and shape
+without being read; its bytes are read, or computed, when somebody asks.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ class MappedWeight(Weight):
     def __init__(self, element: str, shape: tuple[int, ...], buffer: memoryview):
         wanted = file_bytes(element, shape)
         if len(buffer) != wanted:
-            raise ValueError(f"{len(buffer)} bytes for {element}{list(shape)}: {wanted}")
+            raise ValueError(
+                f"{len(buffer)} bytes for {element}{list(shape)}: {wanted}"
+            )
         self.element = element
         self.shape = shape
         self._buffer = buffer
@@ -101,7 +104,9 @@ class MappedWeight(Weight):
 class DerivedWeight(Weight):
     """A weight that is computed from others each time it is asked for."""
 
-    def __init__(self, element: str, shape: tuple[int, ...], compute: Callable[[], Array]):
+    def __init__(
+        self, element: str, shape: tuple[int, ...], compute: Callable[[], Array]
+    ):
         self.element = element
         self.shape = shape
         self._compute = compute
@@ -122,7 +127,9 @@ class WeightStore:
     _weights: dict[str, Weight] = field(default_factory=dict[str, Weight])
 
     def add(self, key: str, weight: Weight | Array) -> str:
-        """Store `weight` under `key`, or `key.1` … if that is taken; returns the key."""
+        """
+        Store `weight` under `key`, or `key.1` … if that is taken; returns the key.
+        """
         unique, count = key, 0
         while unique in self._weights:
             count += 1
@@ -204,7 +211,9 @@ def pack(array: Array, element: str) -> memoryview:
 
 
 def unpack(buffer: memoryview, element: str, shape: tuple[int, ...]) -> Array:
-    """The tensor in the bytes of a file; a view of them unless its elements are packed."""
+    """
+    The tensor in the bytes of a file; a view of them unless its elements are packed.
+    """
     kind = dtype(element)
     if element not in BITS:
         return np.frombuffer(buffer, kind).reshape(shape)

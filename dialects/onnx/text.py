@@ -1,9 +1,10 @@
-"""Any text as an MLIR string, and back.
+"""
+Any text as an MLIR string, and back.
 
-Names, docs and strings come from strangers' models and may hold anything. xDSL's lexer reads
-a string literal with a non-ASCII character as bytes, so every such character (and the
-backslash) is written as a Python escape: ``é`` is ``\\xe9``. A name that is not UTF-8 arrives
-here with surrogate escapes (PEP 383) and survives as ``\\udc..``.
+Names, docs and strings come from strangers' models and may hold anything. xDSL's lexer
+reads a string literal with a non-ASCII character as bytes, so every such character (and
+the backslash) is written as a Python escape: ``é`` is ``\\xe9``. A name that is not
+UTF-8 arrives here with surrogate escapes (PEP 383) and survives as ``\\udc..``.
 """
 
 import re

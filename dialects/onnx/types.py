@@ -1,8 +1,9 @@
-"""Types and attributes of the onnx dialects, and how they name ONNX's element types.
+"""
+Types and attributes of the onnx dialects, and how they name ONNX's element types.
 
-A tensor is xDSL's builtin tensor type. Dimensions whose size is not known are dynamic; what is
-known of them symbolically rides in the encoding:
-``tensor<?x?x384xf32, #onnx.dims<"batch", "seq", 384>>``.
+A tensor is xDSL's builtin tensor type. Dimensions whose size is not known are dynamic;
+what is known of them symbolically rides in the encoding: ``tensor<?x?x384xf32,
+#onnx.dims<"batch", "seq", 384>>``.
 """
 
 from __future__ import annotations
@@ -89,9 +90,11 @@ class SparseTensorType(ParametrizedAttribute, TypeAttribute):
 
 @irdl_attr_definition
 class DimsAttr(Data[tuple[int | str, ...]]):
-    """The dimensions of a tensor type, one entry each.
+    """
+    The dimensions of a tensor type, one entry each.
 
-    An entry is a size, the text of a symbolic expression, or ``"?"`` where nothing is known.
+    An entry is a size, the text of a symbolic expression, or ``"?"`` where nothing is
+    known.
     """
 
     name = "onnx.dims"
@@ -136,12 +139,14 @@ class WeightAttr(Data[str]):
 
 @irdl_attr_definition
 class DenseAttr(Data[tuple[TensorType[Attribute], bytes | tuple[str, ...]]]):
-    """A small tensor in the text: ``#onnx.dense<[1, -2] : tensor<2xi64>>``.
+    """
+    A small tensor in the text: ``#onnx.dense<[1, -2] : tensor<2xi64>>``.
 
-    The elements stand in row-major order whatever the shape. A float that no decimal text
-    gives back (nan, inf) is written as its bits. Builtin ``dense`` does not round-trip these,
-    nor booleans and sub-byte integers; and it has no strings. Numbers are kept as their bytes
-    in NumPy's layout (sub-byte types one element a byte), strings as text.
+    The elements stand in row-major order whatever the shape. A float that no decimal
+    text gives back (nan, inf) is written as its bits. Builtin ``dense`` does not
+    round-trip these, nor booleans and sub-byte integers; and it has no strings. Numbers
+    are kept as their bytes in NumPy's layout (sub-byte types one element a byte),
+    strings as text.
     """
 
     name = "onnx.dense"
@@ -254,7 +259,9 @@ ELEMENT_TYPES: dict[str, Attribute] = {
     "complex128": ComplexType(builtin.f64),
     "string": StringType(),
 }
-"""The MLIR element type of every ONNX tensor element type, by NumPy's or ml_dtypes' name."""
+"""
+The MLIR element type of every ONNX tensor element type, by NumPy's or ml_dtypes' name.
+"""
 
 DTYPE_NAMES: dict[Attribute, str] = {kind: name for name, kind in ELEMENT_TYPES.items()}
 
@@ -290,7 +297,9 @@ TensorLike: TypeAlias = TensorType[Attribute] | UnrankedTensorType[Attribute]
 def tensor(
     element: Attribute, shape: Iterable[int | str | Dim | None] | None
 ) -> TensorLike:
-    """The tensor type with `shape`: sizes, expressions or their text, None for unknown."""
+    """
+    The tensor type with `shape`: sizes, expressions or their text, None for unknown.
+    """
     if shape is None:
         return UnrankedTensorType(element)
     sizes: list[int] = []

@@ -50,7 +50,18 @@ def run_node(node: onnx.NodeProto, arrays: list[Any], backend: str) -> list[Any]
     else:
         found = run_traced(call, arrays, static)
     found = found if isinstance(found, tuple) else (found,)
-    return [None if a is None else np.asarray(a) for a in found]
+    return [None if a is None else plain_arrays(a) for a in found]
+
+
+def plain_arrays(value: Any) -> Any:
+    """`value` as a NumPy array, or as a list of them if it is a sequence."""
+    return [*map(np.asarray, value)] if isinstance(value, list) else np.asarray(value)
+
+
+def opened(values: list[Any]) -> list[Any]:
+    """The arrays of `values`, those of sequences one by one; absent ones left out."""
+    lists = (v if isinstance(v, list) else [v] for v in values if v is not None)
+    return [array for arrays in lists for array in arrays]
 
 
 def run_traced(call: Any, arrays: list[Any], static: tuple[int, ...]) -> Any:
@@ -75,7 +86,8 @@ def run_traced(call: Any, arrays: list[Any], static: tuple[int, ...]) -> Any:
 def official_cases() -> dict[str, list[Any]]:
     """The official single-node tests at the newest opset, by operator."""
     cases: dict[str, list[Any]] = {}
-    # ONNX makes its tests as they load, with divisions by zero and overflows on purpose.
+    # ONNX makes its tests as they load, with divisions by zero and overflows on
+    # purpose.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loaded = loader.load_model_tests(kind="node")
@@ -88,18 +100,24 @@ def official_cases() -> dict[str, list[Any]]:
 
 def plain_value(value: Any) -> Any:
     """A test's value as an array; sequences and absent optionals as they are."""
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    return (
+        numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    )
 
 
 @pytest.fixture(name="check_official")
 def check_official_fixture(assert_close: Any) -> Any:
-    """``check_official(op_type, backend, skip=(), factor=1)``: the official node tests.
+    """
+    ``check_official(op_type, backend, skip=(), factor=1)``: the official node tests.
 
     `skip` names tests that are none for a kernel alone, with the reason beside each.
     """
 
     def check(
-        op_type: str, backend: str, skip: dict[str, str] | None = None, factor: float = 1
+        op_type: str,
+        backend: str,
+        skip: dict[str, str] | None = None,
+        factor: float = 1,
     ) -> None:
         ran = 0
         newest = defs.get_schema(op_type).since_version
@@ -112,8 +130,8 @@ def check_official_fixture(assert_close: Any) -> Any:
             )
             named = dict(zip((i.name for i in model.graph.input), given, strict=True))
             arrays = [named[name] if name else None for name in node.input]
-            found = [a for a in run_node(node, arrays, backend) if a is not None]
-            for a, b in zip(found, wanted, strict=True):
+            found = opened(run_node(node, arrays, backend))
+            for a, b in zip(found, opened(wanted), strict=True):
                 scale = factor * case.rtol / 1e-3 if case.rtol else factor
                 assert_close(a, b, scale, f"{case.name} on {backend}")
             ran += 1
@@ -129,8 +147,8 @@ def check_reference_fixture(assert_close: Any) -> Any:
     def check(
         node: onnx.NodeProto, arrays: list[Any], backend: str, factor: float = 1
     ) -> None:
-        wanted = reference(node, arrays)
-        found = [a for a in run_node(node, arrays, backend) if a is not None]
+        wanted = opened(reference(node, arrays))
+        found = opened(run_node(node, arrays, backend))
         for a, b in zip(found, wanted, strict=True):
             assert_close(a, b, factor, f"{node.op_type} on {backend}")
 
@@ -151,8 +169,6 @@ def reference(node: onnx.NodeProto, arrays: list[Any]) -> list[Any]:
     return ReferenceEvaluator(model).run(None, given)
 
 
-
-
 @pytest.fixture(name="run_kernel")
 def run_kernel_fixture() -> Any:
     """``run_kernel(node, arrays, backend)``: the kernel's outputs."""
@@ -161,7 +177,7 @@ def run_kernel_fixture() -> Any:
 
 @pytest.fixture(name="check_rounded")
 def check_rounded_fixture(assert_close: Any) -> Any:
-    """As ``check_reference``, but 16-bit floats are evaluated as float32, then rounded."""
+    """As ``check_reference``, with 16-bit floats evaluated as float32 and rounded."""
 
     def check(
         node: onnx.NodeProto, arrays: list[Any], backend: str, factor: float = 1

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from onnx import helper
+from sardonyx.backends.jax import movement as jax_movement
 from sardonyx.backends.kernels import movement
 
 BACKENDS = ("numpy", "jax")
@@ -176,3 +177,15 @@ def test_shape_chain_stays_numpy():
         return movement.reshape(jnp, x, shape)
 
     assert jax.jit(rows)(ramp(2, 3, 4)).shape == (2, 12)
+
+
+@pytest.mark.parametrize("dtype", ["int2", "uint2", "int4", "float32"])
+def test_concat_of_few_bits(dtype: str):
+    """XLA's CPU compiler aborts on two-bit elements unless they are widened."""
+    x = np.array([[1, 0], [0, 1]]).astype(np.dtype(dtype))
+    concat = jax_movement.KERNELS["Concat"]
+    for axis in (0, 1):
+        found = jax.jit(lambda a, axis=axis: concat(jnp, a, a, axis=axis))(x)
+        assert found.dtype == x.dtype
+        assert np.array_equal(found, np.concatenate((x, x), axis=axis))
+    assert type(concat(np, x, x, axis=0)) is np.ndarray

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from onnx import helper
 from sardonyx.backends.kernels import quantization
+from sardonyx.backends.numpy import quantization as in_place
 
 BACKENDS = ("numpy", "jax")
 NAMESPACES = (np, jnp)
+FLOAT_TYPES = (np.float32, np.float16, ml_dtypes.bfloat16, np.int32)
 INTEGERS = ("int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16")
 FLOATS = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 
@@ -156,3 +158,38 @@ def test_dynamic_reference(check_reference: Any, backend: str):
     node = helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "scale", "zero"])
     check_reference(node, [noise(3, 4) + 2], backend)
     check_reference(node, [-np.abs(noise(3, 4))], backend)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_TYPES)
+@pytest.mark.parametrize("to", ["int4", "uint8", "uint16", "float8_e4m3fn"])
+def test_in_place_agrees(assert_close: Any, dtype: Any, to: str):
+    """NumPy's own kernels say what the shared ones say, and leave their operands."""
+    x = (noise(3, 6) * 9).astype(dtype)
+    scale, zero = np.float32([0.1, 3, 1]), np.array([1, 2, 0]).astype(np.dtype(to))
+    if dtype == np.float32:
+        x[0, :3] = np.nan, np.inf, -np.inf
+    before = x.copy()
+    blocks = {"axis": 1, "block_size": 4}
+    for args, attributes in (
+        ((scale[0], zero[0]), {}),
+        ((scale, zero), {"axis": 0}),
+        ((np.outer(scale, scale[:2]),), {"output_dtype": to, **blocks}),
+    ):
+        shared = quantization.quantize_linear(np, x, *args, **attributes)
+        own = in_place.quantize_in_place(np, x, *args, **attributes)
+        assert own.dtype == shared.dtype
+        assert own.tobytes() == shared.tobytes()
+        attributes.pop("output_dtype", None)
+        shared = quantization.dequantize_linear(np, own, *args, **attributes)
+        kept = own.copy()
+        own_back = in_place.dequantize_in_place(np, own, *args, **attributes)
+        assert own_back.tobytes() == shared.tobytes()
+        assert own.tobytes() == kept.tobytes()
+    assert x.tobytes() == before.tobytes()
+
+
+def test_in_place_scalars():
+    y = in_place.quantize_in_place(np, np.float32(1.5), np.float32(1), np.uint8(3))
+    assert (y.shape, y.dtype, int(y)) == ((), np.uint8, 5)
+    back = in_place.dequantize_in_place(np, y, np.float32(2), np.uint8(3))
+    assert (back.shape, back.dtype, float(back)) == ((), np.float32, 4)

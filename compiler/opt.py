@@ -1,0 +1,79 @@
+"""
+``sardonyx opt``: xDSL's own optimizer driver, with our context and ONNX files as input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import IO
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import ParseError
+from xdsl.xdsl_opt_main import xDSLOptMain
+
+from ..dialects.errors import SardonyxError
+from ..dialects.onnx import OnnxContext
+from ..dialects.onnx.names import name_values
+from .context import make_context
+from .importer import import_model
+from .model import Model
+from .text import load_weights, write_text
+
+
+class OptMain(xDSLOptMain):
+    """
+    Reads ``.onnx`` and ``.mlir``, runs passes, writes MLIR text.
+
+    With ``-o x.mlir`` the text has locations, and its weights go to ``x.safetensors``.
+    """
+
+    def __init__(self, args: Sequence[str]):
+        super().__init__("sardonyx opt: run passes on a model and print the IR", args)
+
+    def register_all_dialects(self) -> None:
+        self.ctx = make_context()
+
+    def register_all_frontends(self) -> None:
+        super().register_all_frontends()
+        read_mlir = self.available_frontends["mlir"]
+
+        def parse_mlir(stream: IO[bytes]) -> ModuleOp:
+            module = read_mlir(stream)
+            load_weights(Model(module, self._context()), Path(self.get_input_name()))
+            return module
+
+        def parse_onnx(stream: IO[bytes]) -> ModuleOp:
+            stream.close()
+            model = import_model(self.get_input_name())
+            self._context().store = model.context.store
+            return model.module
+
+        self.available_frontends["mlir"] = parse_mlir
+        self.available_frontends["onnx"] = parse_onnx
+
+    def _context(self) -> OnnxContext:
+        assert isinstance(self.ctx, OnnxContext), "register_all_dialects made it"
+        return self.ctx
+
+    def prepare_output(self) -> IO[str]:
+        # A file is written by `write_text`, whole or not at all.
+        return super().prepare_output() if self.args.output_file is None else StringIO()
+
+    def output_resulting_program(self, prog: ModuleOp) -> str:
+        name_values(prog)
+        target = self.args.output_file
+        if target is None or self.args.target != "mlir":
+            return super().output_resulting_program(prog)
+        write_text(Model(prog, self._context()), Path(target))
+        return ""
+
+
+def run_opt(args: Sequence[str]) -> None:
+    """Run the driver; SardonyxError in one line for what xDSL reports in many."""
+    try:
+        OptMain(args).run()
+    except ParseError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise SardonyxError(" ".join(lines)) from error

@@ -1,0 +1,98 @@
+"""
+The oracles: the user's own file, run by ONNX Runtime or ONNX's reference evaluator.
+
+Neither sees anything of ours, so what agrees with them is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ..dialects.errors import SardonyxError
+from ..dialects.onnx.types import Array
+
+ORACLES = ("onnxruntime", "reference")
+
+
+class OracleError(SardonyxError):
+    """An oracle that is not there, or that refuses the model."""
+
+
+def run_oracle(
+    oracle: str,
+    source: str | Path | onnx.ModelProto,
+    inputs: Mapping[str, Array],
+    tensors: Sequence[str],
+) -> dict[str, Array]:
+    """
+    The values of `tensors` (outputs, or any in the graph) when `oracle` runs the model.
+
+    ONNX Runtime runs without optimizations, so that it computes what the file says.
+    Raises OracleError.
+    """
+    proto = source if isinstance(source, onnx.ModelProto) else onnx.load(str(source))
+    run = _run_onnxruntime if oracle == "onnxruntime" else _run_reference
+    if oracle not in ORACLES:
+        raise OracleError(f"found oracle {oracle!r}, wanted {' or '.join(ORACLES)}")
+    names = list(dict.fromkeys(tensors))
+    if not names:
+        return {}
+    return dict(zip(names, run(proto, inputs, names), strict=True))
+
+
+def graph_tensors(source: str | Path | onnx.ModelProto) -> set[str]:
+    """The names of the tensors that the nodes of the main graph compute."""
+    loaded = isinstance(source, onnx.ModelProto)
+    proto = source if loaded else onnx.load(str(source), load_external_data=False)
+    return {name for node in proto.graph.node for name in node.output if name}
+
+
+def _run_reference(
+    proto: onnx.ModelProto, inputs: Mapping[str, Array], names: list[str]
+) -> list[Array]:
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        return list(ReferenceEvaluator(proto).run(names, dict(inputs)))
+    except Exception as error:
+        # The evaluator raises whatever its operators' NumPy code raises.
+        raise OracleError(f"the reference evaluator refuses: {_line(error)}") from error
+
+
+def _run_onnxruntime(
+    proto: onnx.ModelProto, inputs: Mapping[str, Array], names: list[str]
+) -> list[Array]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise OracleError(
+            "onnxruntime is not installed: pip install onnxruntime, or --against reference"
+        ) from error
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(proto)
+    outputs = {info.name for info in exposed.graph.output}
+    exposed.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in names if name not in outputs
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    )
+    try:
+        session = onnxruntime.InferenceSession(
+            exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return list(session.run(names, dict(inputs)))
+    except Exception as error:
+        # ONNX Runtime's exceptions share no base class of their own.
+        raise OracleError(f"onnxruntime refuses: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    text: Any = str(error).strip().replace("\n", " ")
+    return text[:300] or type(error).__name__

@@ -1,0 +1,324 @@
+"""Compares a compiled model with an oracle that we did not write, value by value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import OpResult, SSAValue
+
+from ..dialects.errors import SardonyxError
+from ..dialects.onnx import OnnxOp
+from ..dialects.onnx.provenance import node_names, tensor_names
+from ..dialects.onnx.types import Array, element_of, is_none
+from ..passes.specialize_dims import update_function_type
+from .driver import Executable, load, lower, specialize
+from .model import Model, name_entry
+from .oracle import graph_tensors, run_oracle
+from .pipelines import run_pipeline, spec_of
+
+TOLERANCE = {
+    "float64": 1e-10,
+    "complex128": 1e-10,
+    "float32": 1e-4,
+    "complex64": 1e-4,
+    "float16": 5e-3,
+    "bfloat16": 4e-2,
+}
+"""max|a-b| / max|b| that passes, per element type; the others must be equal."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    One value beside the oracle's.
+
+    `relative` is ``max|a-b| / max|b|``; `ulp` the largest distance in units of the last
+    place of the oracle's element.
+    """
+
+    name: str
+    kind: str
+    """``output``; ``logits``, the operand of an output's softmax; or ``op``."""
+    node: str
+    dtype: str
+    shape: tuple[int, ...]
+    absolute: float
+    relative: float
+    ulp: float
+    tolerance: float
+    ok: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, for JSON; what is not finite as text."""
+        return {
+            key: str(v) if isinstance(v, float) and not math.isfinite(v) else v
+            for key, v in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found."""
+
+    comparisons: tuple[Comparison, ...]
+    backend: str
+    pipeline: str
+    oracle: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output is within its tolerance."""
+        return all(c.ok for c in self.comparisons if c.kind != "op")
+
+    @property
+    def first_divergence(self) -> Comparison | None:
+        """The first op, in program order, whose value is over its tolerance."""
+        return next((c for c in self.comparisons if c.kind == "op" and not c.ok), None)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A value of ours, and the tensor of the file that it must equal."""
+
+    kind: str
+    tensor: str
+    node: str
+    value: SSAValue
+
+
+def verify(
+    source: str | Path | onnx.ModelProto,
+    backend: str = "jax",
+    pipeline: str = "O2",
+    against: str = "onnxruntime",
+    dims: Mapping[str, int] | None = None,
+    per_op: bool = False,
+    seed: int = 0,
+    tolerance: float | None = None,
+    inputs: Mapping[str, Array] | None = None,
+) -> Verification:
+    """
+    Run a model of ours and the file in an oracle on the same (random) input.
+
+    Raises SardonyxError if either cannot run; a mismatch is in the result.
+    """
+    if not isinstance(source, onnx.ModelProto) and Path(source).suffix == ".mlir":
+        raise SardonyxError(
+            f"{source}: found IR, wanted an .onnx file an oracle can run"
+        )
+    model = load(source)
+    if dims:
+        specialize(model, dims)
+    names = [value.name for value in model.outputs]
+    passes = run_pipeline(model, pipeline)
+    tensors = graph_tensors(source)
+    watched = _outputs(model, names, tensors)
+    if per_op:
+        watched += _ops(model, tensors)
+    _expose(model, watched[len(names) :])
+    executable = Executable(
+        model, backend, spec_of(pipeline), lower(model, backend), passes
+    )
+    given = dict(executable.random_inputs(dims, seed))
+    given.update(inputs or {})
+    found = executable(**given)
+    wanted = run_oracle(against, source, given, [w.tensor for w in watched])
+    compared = [
+        compare(w.tensor, w.kind, w.node, a, wanted[w.tensor], tolerance)
+        for w, a in zip(watched, found, strict=True)
+    ]
+    judged = _softened(compared, watched, wanted)
+    return Verification(judged, backend, spec_of(pipeline), against)
+
+
+def compare(
+    name: str,
+    kind: str,
+    node: str,
+    found: Any,
+    wanted: Any,
+    tolerance: float | None = None,
+) -> Comparison:
+    """How far `found` is from `wanted`; nan equals nan, infinities equal themselves."""
+    if isinstance(wanted, list) or wanted is None:
+        return _compare_sequences(name, kind, node, found, wanted, tolerance)
+    a, b = np.asarray(found), np.asarray(wanted)
+    limit = TOLERANCE.get(b.dtype.name, 0.0)
+    limit = tolerance if tolerance is not None and limit else limit
+    if a.dtype != b.dtype or a.shape != b.shape:
+        absolute = relative = ulp = math.inf
+    elif limit == 0.0:
+        equal = bool(np.array_equal(a, b))
+        absolute = relative = ulp = 0.0 if equal else _distance(a, b)
+    else:
+        absolute, relative, ulp = _errors(a, b)
+    ok = relative <= limit
+    shape = tuple(a.shape)
+    return Comparison(
+        name, kind, node, str(a.dtype), shape, absolute, relative, ulp, limit, ok
+    )
+
+
+def _compare_sequences(
+    name: str, kind: str, node: str, found: Any, wanted: Any, tolerance: float | None
+) -> Comparison:
+    parts: Sequence[Any] = wanted or []
+    if found is None or len(found) != len(parts):
+        length = -1 if found is None else len(found)
+        shape = (length,)
+        bad = math.inf
+        return Comparison(
+            name, kind, node, "sequence", shape, bad, bad, bad, 0.0, False
+        )
+    each = [
+        compare(name, kind, node, a, b, tolerance)
+        for a, b in zip(found, parts, strict=True)
+    ]
+    worst = max(each, key=lambda c: (not c.ok, c.relative), default=None)
+    if worst is None:
+        return Comparison(name, kind, node, "sequence", (0,), 0, 0, 0, 0, True)
+    return worst
+
+
+def _distance(a: Array, b: Array) -> float:
+    if a.dtype.kind not in "iu":
+        return math.inf
+    return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
+
+
+def _errors(a: Array, b: Array) -> tuple[float, float, float]:
+    spacing = _spacing(b)
+    wide = np.complex128 if b.dtype.kind == "c" else np.float64
+    a, b = a.astype(wide), b.astype(wide)
+    finite = np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return math.inf, math.inf, math.inf
+    if not finite.any():
+        return 0.0, 0.0, 0.0
+    difference = np.abs(a[finite] - b[finite])
+    if np.isnan(difference).any():
+        return math.inf, math.inf, math.inf
+    absolute = float(difference.max())
+    scale = float(np.abs(b[finite]).max())
+    relative = absolute / scale if scale else (math.inf if absolute else 0.0)
+    return absolute, relative, float((difference / spacing[finite]).max())
+
+
+def _spacing(b: Array) -> Array:
+    """The distance from each element to its neighbour, in float64."""
+    if b.dtype.kind == "c":
+        b = np.abs(b)
+    if b.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.abs(np.spacing(np.abs(b))).astype(np.float64)
+    # bfloat16: eight bits of significand.
+    exponent = np.frexp(np.maximum(np.abs(b.astype(np.float64)), 2.0**-126))[1]
+    return np.ldexp(1.0, exponent - 8)
+
+
+# --- what is looked at ---
+
+
+def _outputs(model: Model, names: Sequence[str], tensors: set[str]) -> list[_Watched]:
+    """The outputs and, behind saturating softmaxes, their logits."""
+    results = list(zip(names, model.results, strict=True))
+    watched = [_Watched("output", name, _node(value), value) for name, value in results]
+    for _, value in results:
+        logits = _logits(value)
+        tensor = _tensor(logits) if logits is not None else None
+        if logits is not None and tensor in tensors and tensor is not None:
+            watched.append(_Watched("logits", tensor, _node(value), logits))
+    return watched
+
+
+def _ops(model: Model, tensors: set[str]) -> list[_Watched]:
+    """Every value of the main graph that the file has too."""
+    watched: list[_Watched] = []
+    seen: set[str] = set()
+    for op in model.main.body.block.ops:
+        if not isinstance(op, OnnxOp) or op.name == "onnx.Constant":
+            continue
+        results = [r for r in op.results if not is_none(r.type)]
+        for result, tensor in zip(results, tensor_names(op), strict=False):
+            if tensor in tensors and tensor not in seen and element_of(result.type):
+                seen.add(tensor)
+                watched.append(_Watched("op", tensor, _node(result), result))
+    return watched
+
+
+def _node(value: SSAValue) -> str:
+    return ", ".join(node_names(value.op)) if isinstance(value, OpResult) else ""
+
+
+_RESHAPING = ("onnx.Reshape", "onnx.Flatten", "onnx.Identity", "onnx.Squeeze")
+
+
+def _logits(value: SSAValue) -> SSAValue | None:
+    """
+    The operand of the softmax that `value` is, through reshapes; None if it is none.
+    """
+    value = _behind_reshapes(value)
+    if not isinstance(value, OpResult) or value.op.name != "onnx.Softmax":
+        return None
+    return _behind_reshapes(value.op.operands[0])
+
+
+def _behind_reshapes(value: SSAValue) -> SSAValue:
+    while isinstance(value, OpResult) and value.op.name in _RESHAPING:
+        value = value.op.operands[0]
+    return value
+
+
+def _tensor(value: SSAValue) -> str | None:
+    if not isinstance(value, OpResult):
+        return None
+    results = [r for r in value.op.results if not is_none(r.type)]
+    names = tensor_names(value.op)
+    return names[results.index(value)] if len(names) == len(results) else None
+
+
+def _expose(model: Model, watched: Sequence[_Watched]) -> None:
+    """Make the function return the watched values too."""
+    main = model.main
+    last = main.body.block.last_op
+    assert isinstance(last, ReturnOp), "a function ends with a return"
+    last.operands = [*last.operands, *(w.value for w in watched)]
+    entries = list(main.res_attrs.data) if main.res_attrs is not None else []
+    entries += [name_entry(f"watched {i}") for i in range(len(watched))]
+    main.res_attrs = ArrayAttr[DictionaryAttr](entries)
+    update_function_type(main)
+
+
+def _softened(
+    compared: Sequence[Comparison],
+    watched: Sequence[_Watched],
+    wanted: Mapping[str, Any],
+) -> tuple[Comparison, ...]:
+    """
+    The outputs of softmaxes judged by what their logits' tolerance implies.
+
+    ``d softmax(x) = softmax(x) * (dx - sum(softmax(x) * dx))``, so logits that are off
+    by ``t * max|x|`` change an output by up to ``2 * t * max|x|`` of itself: with large
+    logits no implementation agrees better with another. The logits are held to ``t``
+    beside it.
+    """
+    largest: dict[str, float] = {}
+    for w in watched:
+        if w.kind == "logits":
+            finite = np.nan_to_num(np.abs(wanted[w.tensor]).astype(np.float64))
+            largest[w.node] = float(finite.max(initial=0.0))
+    softened: list[Comparison] = []
+    for c, w in zip(compared, watched, strict=True):
+        if w.kind == "output" and w.node in largest:
+            limit = c.tolerance * max(1.0, 2 * largest[w.node])
+            c = replace(c, tolerance=limit, ok=c.relative <= limit)
+        softened.append(c)
+    return tuple(softened)
