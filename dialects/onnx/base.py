@@ -152,7 +152,8 @@ class ValueConstraint(AttrConstraint):
                 raise VerifyException("a value that is not optional has type none")
             return
         if isinstance(attr, TensorType):
-            verify_tensor(cast(TensorType[Attribute], attr))
+            attr = cast(TensorType[Attribute], attr)
+            verify_tensor(attr)
         found = type_string(attr)
         if found not in self.allowed:
             wanted = ", ".join(sorted(self.allowed))
@@ -491,8 +492,10 @@ def _effects(schema: OpSchema) -> tuple[OpTrait, ...]:
     has_graph = any(a.type == _KINDS.GRAPH for a in schema.attributes.values())
     if has_graph:
         return (RecursiveMemoryEffect(),)
-    deterministic = schema.node_determinism == OpSchema.NodeDeterminism.Deterministic
-    return (Pure(),) if deterministic else ()
+    # onnx's stubs leave this property out.
+    determinism = cast(Any, schema).node_determinism
+    pure = determinism == OpSchema.NodeDeterminism.Deterministic
+    return (Pure(),) if pure else ()
 
 
 def op_class(schema: OpSchema) -> type[OnnxOp]:

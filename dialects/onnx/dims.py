@@ -181,8 +181,9 @@ class Dim:
         if len(self.terms) != 1 or len(self.terms[0][0]) != 1 or self.terms[0][1] != 1:
             return False
         atom = self.terms[0][0][0]
-        is_minimum = isinstance(atom, Call) and atom.function == "min"
-        return is_minimum and other in (atom.left, atom.right)
+        if not isinstance(atom, Call) or atom.function != "min":
+            return False
+        return other in (atom.left, atom.right)
 
     def divided_by(self, other: Dim) -> Dim | None:
         """``self / other`` where the division leaves no rest for all sizes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -29,7 +30,8 @@ class NoFunctionBody(ValueError):
 
 def function_body(op: OnnxOp) -> onnx.FunctionProto:
     """The body that ONNX gives for `op`; NoFunctionBody if there is none."""
-    schema = op.schema()
+    # onnx's stubs leave out what tells of functions.
+    schema = cast(Any, op.schema())
     if schema.has_function:
         version = max(schema.function_opset_versions)
         return onnx.FunctionProto.FromString(

@@ -20,7 +20,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from .base import SCHEMAS, python_value
 from .dims import Dim, product
-from .integers import IntegerValues
+from .integers import IntegerValues, flat
 from .proto import (
     attribute_to_proto,
     refine,
@@ -75,7 +75,7 @@ class Facts:
         if not self.present(index):
             return None
         items = self.integers.of(self.operands[index])
-        return None if items is None else list(items.flat)
+        return None if items is None else flat(items)
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's Python value."""
@@ -319,7 +319,7 @@ def _concat(facts: Facts) -> Shape | None:
     if len(known) != len(shapes) or len({len(shape) for shape in known}) != 1:
         return None
     axis = facts.attribute("axis") % len(known[0])
-    columns = list(zip(*known, strict=True))
+    columns: list[Shape] = list(zip(*known, strict=True))
     dims = [next((d for d in column if d is not None), None) for column in columns]
     parts = [dim for dim in columns[axis] if dim is not None]
     dims[axis] = sum(parts, Dim(())) if len(parts) == len(known) else None
@@ -354,8 +354,10 @@ def _pad(facts: Facts) -> Shape | None:
     dims = list(data)
     for place, axis in enumerate(axes):
         dim, before, after = dims[axis], pads[place], pads[place + len(axes)]
-        unknown = dim is None or before is None or after is None
-        dims[axis] = None if unknown else dim + before + after
+        if dim is None or before is None or after is None:
+            dims[axis] = None
+        else:
+            dims[axis] = dim + before + after
     return tuple(dims)
 
 

@@ -10,7 +10,7 @@ of which nothing is known is None. The analysis only looks.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, TypeAlias, cast
 
@@ -29,7 +29,7 @@ from .types import (
     static_shape,
 )
 
-Dims: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
+Dims: TypeAlias = np.ndarray[Any, Any]
 """An integer tensor whose elements are `Dim`, or None where nothing is known."""
 
 MAX_ELEMENTS = 256
@@ -69,17 +69,18 @@ class IntegerValues:
             return held.array() if held.array().size <= MAX_ELEMENTS else None
         if not isinstance(held, WeightAttr) or self._store is None:
             return None
-        weight = self._store[held.data] if held.data in self._store else None
-        small = weight is not None and weight.size <= MAX_ELEMENTS
-        return weight.array() if weight is not None and small else None
+        if held.data not in self._store:
+            return None
+        weight = self._store[held.data]
+        return weight.array() if weight.size <= MAX_ELEMENTS else None
 
     def constants(self, value: SSAValue) -> np.ndarray[Any, Any] | None:
         """The integers that `value` is if every element is a number, as its dtype."""
         items = self.of(value)
         if items is None:
             return None
-        numbers = [None if d is None else d.constant for d in items.flat]
-        if any(n is None for n in numbers):
+        numbers = _numbers(items)
+        if numbers is None:
             return None
         element = element_of(value.type)
         kind = numpy_dtype(cast(Attribute, element))
@@ -146,12 +147,22 @@ def _elementwise(combine: Callable[..., Dim | None]) -> Callable[..., Dims | Non
         return combine(*known) if len(known) == len(items) else None
 
     def rule(op: OnnxOp, *arguments: Dims | None) -> Dims | None:
-        if any(argument is None for argument in arguments):
-            return None
-        result = np.frompyfunc(each, len(arguments), 1)(*arguments)
-        return result if isinstance(result, np.ndarray) else array_of([result], ())
+        return _each(each, arguments)
 
     return rule
+
+
+def _each(
+    function: Callable[..., Dim | None], arguments: Sequence[Dims | None]
+) -> Dims | None:
+    """`function` of the elements of `arguments`, broadcast; None if one is unknown."""
+    known = [argument for argument in arguments if argument is not None]
+    if len(known) != len(arguments):
+        return None
+    result: Any = np.frompyfunc(function, len(known), 1)(*known)
+    if isinstance(result, np.ndarray):
+        return cast(Dims, result)
+    return array_of([result], ())
 
 
 def _is_integer(op: OnnxOp) -> bool:
@@ -188,6 +199,22 @@ def _truth(answer: bool | None) -> Dim | None:
     return None if answer is None else Dim.of(int(answer))
 
 
+def _equal(a: Dim, b: Dim) -> Dim | None:
+    return _truth(a.equals(b))
+
+
+def _greater(a: Dim, b: Dim) -> Dim | None:
+    return _less(b, a)
+
+
+def _largest(*items: Dim) -> Dim:
+    return reduce(Dim.maximum, items)
+
+
+def _smallest(*items: Dim) -> Dim:
+    return reduce(Dim.minimum, items)
+
+
 def _less(a: Dim, b: Dim) -> Dim | None:
     if ((b - a).lower_bound or 0) > 0:
         return Dim.of(1)
@@ -201,18 +228,20 @@ def _select(op: OnnxOp, *arguments: Dims | None) -> Dims | None:
             return a if a is not None and a == b else None
         return a if condition.constant else b
 
-    if any(argument is None for argument in arguments):
-        return None
-    result = np.frompyfunc(choose, 3, 1)(*arguments)
-    return result if isinstance(result, np.ndarray) else array_of([result], ())
+    return _each(choose, arguments)
 
 
 def _numbers(items: Dims | None) -> list[int] | None:
     if items is None:
         return None
-    numbers = [None if item is None else item.constant for item in items.flat]
+    numbers = [None if item is None else item.constant for item in flat(items)]
     known = [n for n in numbers if n is not None]
     return known if len(known) == len(numbers) else None
+
+
+def flat(items: Dims) -> list[Dim | None]:
+    """The elements of `items`, row by row."""
+    return list(items.flat)
 
 
 def _same_items(op: OnnxOp, data: Dims, *_: Dims | None) -> Dims | None:
@@ -298,7 +327,7 @@ def _reduction(
         shape = static_shape(op.results[0].type)
         if shape is None or np.prod(shape) != 1:
             return None
-        total = _reduced(combine, list(data.flat), Dim.of(start))
+        total = _reduced(combine, flat(data), Dim.of(start))
         return array_of([total], shape)
 
     return rule
@@ -311,19 +340,19 @@ _RULES: dict[str, Callable[..., Dims | None]] = {
     "Concat": _concat,
     "ConstantOfShape": _constant_of_shape,
     "Div": _division,
-    "Equal": _elementwise(lambda a, b: _truth(a.equals(b))),
+    "Equal": _elementwise(_equal),
     "Expand": _expand,
     "Flatten": _same_items,
     "Floor": _same_items,
     "Gather": _gather,
-    "Greater": _elementwise(lambda a, b: _less(b, a)),
+    "Greater": _elementwise(_greater),
     "Identity": _same_items,
     "Less": _elementwise(_less),
-    "Max": _elementwise(lambda *items: reduce(Dim.maximum, items)),
-    "Min": _elementwise(lambda *items: reduce(Dim.minimum, items)),
+    "Max": _elementwise(_largest),
+    "Min": _elementwise(_smallest),
     "Mod": _modulo,
     "Mul": _elementwise(operator.mul),
-    "Neg": _elementwise(operator.neg),
+    "Neg": _elementwise(Dim.__neg__),
     "Range": _range,
     "ReduceProd": _reduction(operator.mul, 1),
     "ReduceSum": _reduction(operator.add, 0),

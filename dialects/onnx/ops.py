@@ -8,7 +8,7 @@ it (``python -m sardonyx.dialects.onnx.stub`` writes it).
 from collections import defaultdict
 
 from onnx import defs
-from xdsl.ir import Dialect
+from xdsl.ir import Dialect, Operation
 
 from .base import NoneOp, OnnxOp, YieldOp, class_name, op_class
 from .types import (
@@ -25,7 +25,7 @@ from .types import (
 OPS: dict[str, type[OnnxOp]] = {}
 """Every op class by its name in the IR: ``onnx.Conv``."""
 
-_by_dialect: defaultdict[str, list[type[OnnxOp]]] = defaultdict(list)
+_by_dialect: defaultdict[str, list[type[Operation]]] = defaultdict(list)
 
 for _schema in sorted(defs.get_all_schemas(), key=lambda s: (s.domain, s.name)):
     _made = op_class(_schema)

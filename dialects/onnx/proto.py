@@ -242,9 +242,8 @@ def attribute_from_proto(schema: OpSchema, proto: onnx.AttributeProto) -> Attrib
     kind, field = _VALUES.get(proto.type, (None, ""))
     if kind != wanted:
         found = onnx.AttributeProto.AttributeType.Name(proto.type)
-        raise ValueError(
-            f"attribute {proto.name!r} is {found}, wanted {str(wanted).rpartition('.')[2]}"
-        )
+        expected = str(wanted).rpartition(".")[2]
+        raise ValueError(f"attribute {proto.name!r} is {found}, wanted {expected}")
     return attribute(schema, proto.name, getattr(proto, field))
 
 

@@ -16,7 +16,6 @@ from xdsl.dialects.builtin import (
     LocationAttr,
     NameLoc,
     NoneAttr,
-    StringAttr,
 )
 from xdsl.ir import Attribute, Operation
 
@@ -28,7 +27,7 @@ def location(node: str, tensors: Sequence[str] = ()) -> LocationAttr:
     names = [NameLoc(text_attr(name), NoneAttr()) for name in tensors]
     if not names:
         return NameLoc(text_attr(node), NoneAttr())
-    below = names[0] if len(names) == 1 else FusedLoc(names, NoneAttr())
+    below = names[0] if len(names) == 1 else FusedLoc(tuple(names), NoneAttr())
     return NameLoc(text_attr(node), below)
 
 
@@ -42,7 +41,7 @@ def nodes_only(where: Attribute) -> LocationAttr:
     parts: list[LocationAttr] = [NameLoc(name, NoneAttr()) for name in names]
     if not parts:
         return UNKNOWN_LOC
-    return parts[0] if len(parts) == 1 else FusedLoc(parts, NoneAttr())
+    return parts[0] if len(parts) == 1 else FusedLoc(tuple(parts), NoneAttr())
 
 
 def fused(ops: Iterable[Operation]) -> LocationAttr:
@@ -53,7 +52,7 @@ def fused(ops: Iterable[Operation]) -> LocationAttr:
             parts[part] = None
     if not parts:
         return UNKNOWN_LOC
-    return next(iter(parts)) if len(parts) == 1 else FusedLoc(list(parts), NoneAttr())
+    return next(iter(parts)) if len(parts) == 1 else FusedLoc(tuple(parts), NoneAttr())
 
 
 def node_names(op: Operation) -> tuple[str, ...]:
@@ -88,6 +87,4 @@ def _parts(where: Attribute) -> list[LocationAttr]:
 
 
 def _text(where: LocationAttr) -> str | None:
-    return (
-        attr_text(cast(StringAttr, where.desc)) if isinstance(where, NameLoc) else None
-    )
+    return attr_text(where.desc) if isinstance(where, NameLoc) else None

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 from xdsl.context import Context
@@ -199,7 +200,7 @@ def pack(array: Array, element: str) -> memoryview:
     """The bytes of `array` as a file has them: the first element in the lowest bits."""
     flat = np.ascontiguousarray(array).reshape(-1)
     if element not in BITS:
-        return memoryview(flat.view(np.uint8)).cast("B")
+        return _view(flat.view(np.uint8)).cast("B")
     bits = BITS[element]
     per_byte = 8 // bits
     codes = flat.view(np.uint8) & ((1 << bits) - 1)
@@ -207,7 +208,12 @@ def pack(array: Array, element: str) -> memoryview:
     packed = np.zeros(len(codes), np.uint8)
     for place in range(per_byte):
         packed |= codes[:, place] << np.uint8(place * bits)
-    return memoryview(packed)
+    return _view(packed)
+
+
+def _view(array: Array) -> memoryview:
+    # An array has a buffer; NumPy's types say so only from Python 3.12 on.
+    return memoryview(cast(Any, array))
 
 
 def unpack(buffer: memoryview, element: str, shape: tuple[int, ...]) -> Array:
