@@ -338,14 +338,13 @@ def assemble(
         given = pasted.add(function)
         assert given == function.__name__, "the driver calls these by their names"
     supports = pasted.blocks[len(kernels) :]
-    imports = sorted(
-        {*pasted.imports, "import numpy as np", "import ml_dtypes", "import os"}
-    )
+    for needed in ("import ml_dtypes", "import numpy as np", "import os"):
+        pasted.imports[needed] = None
     entries = [_spec_text("INPUTS", inputs), _spec_text("OUTPUTS", outputs)]
     parts = [
         f'"""{_docstring(title, inputs, outputs)}"""',
         "from __future__ import annotations",
-        "\n".join(imports),
+        "\n".join(pasted.import_lines()),
         "\n\n".join(entries),
         *_section("kernels", kernels),
         *_section("the model", [forward]),
@@ -370,7 +369,7 @@ def _docstring(
     lines = [title, ""]
     for word, specs in (("input", inputs), ("output", outputs)):
         for spec in specs:
-            shape = "" if spec.shape is None else list(spec.shape)
+            shape = "" if spec.shape is None else f"[{', '.join(map(str, spec.shape))}]"
             lines.append(f"{word:6} {spec.name}: {spec.dtype}{shape}")
     lines += [
         "",

@@ -28,7 +28,7 @@ Spec: TypeAlias = Sequence[tuple[str, str, Sequence[int | str] | None, int | Non
 
 def dtype_of(name: str) -> np.dtype[Any]:
     """The NumPy dtype of an element type: ``bfloat16`` and its like from ml_dtypes."""
-    return np.dtype(object if name == "string" else getattr(ml_dtypes, name, name))
+    return np.dtype(object if name == "string" else getattr(ml_dtypes, name, name))  # pyright: ignore[reportUnknownVariableType]
 
 
 def read_weights(path: str) -> dict[str, Array]:
@@ -164,11 +164,15 @@ def random_inputs(
     A random array for every input; free sizes are taken from `dims`, else 1 or 16.
 
     Floats are standard normal. An integer input is uniform below the bound that its use
-    sets (the rows of the table that it indexes), or below 256.
+    sets (the rows of the table that it indexes), or below 256. Raises ValueError that
+    names an input of which there is no random value.
     """
     rng = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for name, kind, shape, bound in spec:
+        if kind in ("", "string"):
+            found = f"no random value of type {kind or 'sequence'}"
+            raise ValueError(f"input {name!r}: found {found}, wanted it given")
         sizes = [
             dim if isinstance(dim, int) else dims.get(dim, 1 if place == 0 else 16)
             for place, dim in enumerate(shape or ())
@@ -180,9 +184,7 @@ def random_inputs(
 def random_array(
     rng: np.random.Generator, kind: str, shape: Sequence[int], bound: int | None
 ) -> Array:
-    """A random array of an element type; ValueError if there is no such thing."""
-    if kind in ("", "string"):
-        raise ValueError(f"no random input of type {kind or 'sequence'}")
+    """A random array of a numeric element type."""
     dtype = dtype_of(kind)
     if kind == "bool":
         return rng.integers(0, 2, shape).astype(bool)

@@ -13,11 +13,15 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
+
+_FOR_CHECKER = re.compile(r"[ \t]*# pyright: ignore\[[^]\n]*\]")
+"""What a type checker is told here and a reader of the program need not see."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Pasted:
         default_factory=dict[tuple[str, str], str]
     )
     _taken: set[str] = field(default_factory=set[str])
+    _texts: dict[str, str] = field(default_factory=dict[str, str])
+    """The text under which each pasted definition was found, before it was renamed."""
 
     def add(self, function: Callable[..., Any]) -> str:
         """Paste `function` and what it uses, once; returns its name in the program."""
@@ -51,6 +57,19 @@ class Pasted:
         """The names that the program has taken."""
         return frozenset(self._taken)
 
+    def import_lines(self) -> list[str]:
+        """The import statements, sorted, one line per module that is imported from."""
+        plain = [s for s in self.imports if not s.startswith("from ")]
+        named: dict[str, list[str]] = {}
+        for statement in self.imports:
+            if statement.startswith("from "):
+                head, _, item = statement.partition(" import ")
+                named.setdefault(head, []).append(item)
+        return sorted(plain) + [
+            f"{head} import {', '.join(sorted(items))}"
+            for head, items in sorted(named.items())
+        ]
+
     def _add(self, module: str, name: str) -> str:
         module, name = _home(module, name)
         if (module, name) in self._names:
@@ -58,18 +77,29 @@ class Pasted:
         source = _source(module)
         if name not in source.definitions:
             raise ValueError(f"{module} has no definition of {name!r} to paste")
-        given = self._free_name(module, name)
-        self._names[module, name] = given
         definition = source.definitions[name]
-        renamed: dict[str, str] = {name: given}
+        # Known before what it uses is pasted: a function may call itself.
+        self._names[module, name] = name
+        renamed: dict[str, str] = {}
         for used, _, _ in definition.uses:
             if used in source.imports:
-                self.imports[source.imports[used]] = None
-                self._taken.add(used)
-            elif used not in renamed:
+                self._import(used, source.imports[used])
+            elif used != name and used not in renamed:
                 renamed[used] = self._add(module, used)
-        self.blocks.append(_text(definition, renamed))
+        text = _text(definition, renamed)
+        given = name
+        if self._texts.get(name) != text:
+            given = self._free_name(module, name)
+            self._names[module, name] = given
+            self.blocks.append(_text(definition, {**renamed, name: given}))
+            self._texts[given] = text
         return given
+
+    def _import(self, name: str, statement: str) -> None:
+        if name in self._texts:
+            raise ValueError(f"{statement!r} hides the definition of {name!r}")
+        self.imports[statement] = None
+        self._taken.add(name)
 
     def _free_name(self, module: str, name: str) -> str:
         given = name
@@ -88,7 +118,7 @@ def _text(definition: _Definition, renamed: dict[str, str]) -> str:
         if new != name:
             text = lines[line]
             lines[line] = text[:column] + new + text[column + len(name) :]
-    new = renamed[definition.name]
+    new = renamed.get(definition.name, definition.name)
     if new != definition.name:
         lines[0] = lines[0].replace(definition.name, new, 1)
     return "\n".join(lines)
@@ -119,7 +149,7 @@ def _source(module: str) -> _Source:
     loaded = importlib.import_module(module)
     text = inspect.getsource(loaded)
     tree = ast.parse(text)
-    lines = text.splitlines()
+    lines = _FOR_CHECKER.sub("", text).splitlines()
     imports: dict[str, str] = {}
     relative: dict[str, tuple[str, str]] = {}
     statements: dict[str, ast.stmt] = {}

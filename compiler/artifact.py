@@ -30,6 +30,9 @@ FORMAT = 1
 FILES = ("model.py", "weights.safetensors", "manifest.json", "ir.mlir")
 
 
+HASHED = ("model.py", "weights.safetensors", "ir.mlir")
+
+
 class ArtifactError(SardonyxError):
     """A folder that is no artifact, or that one cannot be written to."""
 
@@ -40,26 +43,39 @@ def write_artifact(executable: Executable, folder: Path) -> Path:
 
     Raises ArtifactError if the folder holds anything else, or cannot be written.
     """
-    folder = Path(os.path.abspath(folder))
-    if folder.exists() and not _replaceable(folder):
-        raise ArtifactError(
-            f"{folder}: holds other files, wanted an artifact or nothing"
-        )
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    folder = Path(os.path.realpath(folder))
+    temporary = folder.with_name(f".{folder.name[:99]}.{os.getpid()}")
     try:
+        if folder.exists() and not _replaceable(folder):
+            raise ArtifactError(
+                f"{folder}: holds other files, wanted an artifact or nothing"
+            )
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write_files(executable, temporary)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        _put(temporary, folder)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ArtifactError(f"{folder}: cannot be written: {reason}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _put(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; what stood there goes only once that is done."""
+    old = new.with_name(f"{new.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.replace(old)
+    try:
+        new.replace(folder)
+    except OSError:
+        if old.exists():
+            old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _replaceable(folder: Path) -> bool:
@@ -87,7 +103,6 @@ def _manifest(executable: Executable, folder: Path) -> dict[str, Any]:
         for dim in spec.shape or ()
         if isinstance(dim, str)
     }
-    hashed = ("model.py", "weights.safetensors", "ir.mlir")
     return {
         "format": FORMAT,
         "model": executable.model.name,
@@ -97,7 +112,7 @@ def _manifest(executable: Executable, folder: Path) -> dict[str, Any]:
         "outputs": [_value(spec) for spec in executable.outputs],
         "dims": sorted(dims),
         "versions": _versions(executable.backend),
-        "hash": {name: _hash(folder / name) for name in hashed},
+        "hash": {name: _hash(folder / name) for name in HASHED},
     }
 
 
@@ -196,8 +211,11 @@ def load_artifact(folder: str | Path) -> Artifact:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise ValueError(f"found format {manifest['format']}, wanted {FORMAT}")
-        changed = [n for n, h in manifest["hash"].items() if _hash(folder / n) != h]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        hashes: dict[str, str] = manifest["hash"]
+        changed = [n for n in HASHED if _hash(folder / n) != hashes[n]]
+        for entry in (*manifest["inputs"], *manifest["outputs"]):
+            _spec(entry)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(
             f"{folder}: the manifest cannot be used: {error}"
         ) from error
@@ -205,7 +223,8 @@ def load_artifact(folder: str | Path) -> Artifact:
         raise ArtifactError(f"{folder}: {changed[0]} is not what the manifest says")
     where = (folder / "model.py").resolve()
     spec = importlib.util.spec_from_file_location(f"sardonyx_{folder.name}", where)
-    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return Artifact(folder, manifest, module)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -19,10 +22,11 @@ from rich.markup import escape
 from rich.table import Table
 from xdsl.utils.exceptions import DiagnosticException
 
-from ..backends.runtime import summary
+from ..backends.program import InputSpec
+from ..backends.runtime import dtype_of, summary
 from ..dialects.errors import SardonyxError
-from .artifact import is_artifact, load_artifact
-from .driver import compile_model
+from .artifact import load_artifact
+from .driver import call_by_name, compile_model, random_by_name
 from .pipelines import PIPELINES, all_passes, spec_of
 
 app = typer.Typer(
@@ -33,7 +37,8 @@ app = typer.Typer(
     help=(
         "A graph compiler for ONNX models.\n\n"
         "  sardonyx demo                                a real network in one command\n"
-        "  sardonyx compile model.onnx -o out           write a program: python out/model.py\n"
+        "  sardonyx compile model.onnx -o out           "
+        "write a program: python out/model.py\n"
         "  sardonyx run model.onnx --dim batch=2        run on random input\n"
         "  sardonyx verify model.onnx                   compare with ONNX Runtime\n"
         "  sardonyx opt model.onnx -p cse -o out.mlir   open the IR"
@@ -43,18 +48,54 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-class Backend(str, Enum):
+class Backend(StrEnum):
     """What programs are written for."""
 
     numpy = "numpy"
     jax = "jax"
 
 
-class Oracle(str, Enum):
+class Oracle(StrEnum):
     """Whom results are compared with."""
 
     onnxruntime = "onnxruntime"
     reference = "reference"
+
+
+class Level(StrEnum):
+    """How much is optimized."""
+
+    O0 = "0"
+    O1 = "1"
+    O2 = "2"
+    O3 = "3"
+
+
+def natural(given: object, least: int = 0) -> int:
+    """A whole number from `least` on."""
+    text = str(given)
+    digits = text.isascii() and text.isdigit() and len(text) <= 18
+    if not digits or int(text) < least:
+        wanted = f"a whole number from {least} on"
+        raise typer.BadParameter(f"found {text!r}, wanted {wanted}")
+    return int(text)
+
+
+def positive(given: object) -> int:
+    """A whole number from 1 on."""
+    return natural(given, 1)
+
+
+def fraction(given: object) -> float:
+    """A finite number from 0 on."""
+    text = str(given)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise typer.BadParameter(f"found {text!r}, wanted a number from 0 on")
+    return number
 
 
 ModelPath = Annotated[
@@ -63,9 +104,7 @@ ModelPath = Annotated[
 BackendOption = Annotated[
     Backend, typer.Option("--backend", "-b", help="Write a NumPy or a JAX program.")
 ]
-LevelOption = Annotated[
-    int, typer.Option("-O", min=0, max=3, help="How much to optimize: 0 to 3.")
-]
+LevelOption = Annotated[Level, typer.Option("-O", help="How much to optimize.")]
 PassesOption = Annotated[
     str | None,
     typer.Option("-p", "--passes", help="A pipeline instead of -O: 'a,b{x=1},c'."),
@@ -73,6 +112,9 @@ PassesOption = Annotated[
 DimOption = Annotated[
     list[str] | None,
     typer.Option("--dim", metavar="NAME=N", help="The size of a symbolic dimension."),
+]
+SeedOption = Annotated[
+    int, typer.Option(parser=natural, metavar="N", help="Seeds the random inputs.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -84,7 +126,7 @@ def compile(
         Path, typer.Option("-o", "--output", help="The folder to write.")
     ],
     backend: BackendOption = Backend.jax,
-    level: LevelOption = 2,
+    level: LevelOption = Level.O2,
     passes: PassesOption = None,
     dim: DimOption = None,
 ) -> None:
@@ -100,9 +142,8 @@ def compile(
     show(f"wrote {folder} ({backend.value}; {spent})")
     for word, specs in (("input", executable.inputs), ("output", executable.outputs)):
         for spec in specs:
-            show(
-                f"  {word:6} {printable(spec.name)}: {spec.dtype}{shape_text(spec.shape)}"
-            )
+            kind = f"{spec.dtype}{shape_text(spec.shape)}"
+            show(f"  {word:6} {printable(spec.name)}: {kind}")
     show(f"run it: python {folder / 'model.py'}")
 
 
@@ -116,32 +157,32 @@ def run(
         ),
     ] = None,
     backend: BackendOption = Backend.jax,
-    level: LevelOption = 2,
+    level: LevelOption = Level.O2,
     passes: PassesOption = None,
     dim: DimOption = None,
-    seed: Annotated[int, typer.Option(help="Seeds the random inputs.")] = 0,
+    seed: SeedOption = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder for the outputs.")
     ] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="How many calls to time.")] = 5,
+    repeat: Annotated[
+        int, typer.Option(parser=positive, metavar="N", help="How many calls to time.")
+    ] = 5,
     as_json: JsonOption = False,
 ) -> None:
     """Run MODEL (or an artifact): inputs that are not given are random."""
     dims = parse_dims(dim)
-    if is_artifact(model):
+    if model.is_dir():
         executable: Any = load_artifact(model)
+        check_dims(dims, executable)
     else:
         with working(f"compiling {model}"):
             executable = compile_model(
                 model, backend.value, pipeline_of(level, passes), dims
             )
-    given = read_inputs(inputs or [], [spec.name for spec in executable.inputs])
-    arrays = {
-        name: given.get(name, value)
-        for name, value in random_for(executable, dims, seed, given).items()
-    }
+    given = read_inputs(inputs or [], executable.inputs)
+    arrays = random_for(executable, dims, seed, given)
     with working("running"):
-        results = executable(**arrays)
+        results = call_by_name(executable, arrays)
         seconds: list[float] = []
         for _ in range(repeat):
             start = time.perf_counter()
@@ -174,7 +215,7 @@ def run(
 def verify(
     model: ModelPath,
     backend: BackendOption = Backend.jax,
-    level: LevelOption = 2,
+    level: LevelOption = Level.O2,
     passes: PassesOption = None,
     against: Annotated[
         Oracle, typer.Option(help="Run the file by this, as it is.")
@@ -184,10 +225,19 @@ def verify(
         bool,
         typer.Option("--per-op", help="Compare every op's value, not only outputs."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seeds the random inputs.")] = 0,
+    seed: SeedOption = 0,
     tolerance: Annotated[
         float | None,
-        typer.Option("--tol", help="max|a-b|/max|b| that passes (float32: 1e-4)."),
+        typer.Option(
+            "--tol",
+            parser=fraction,
+            metavar="X",
+            help="max|a-b|/max|b| that passes (float32: 1e-4).",
+        ),
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option(help="The ONNX file that the oracle runs; by default MODEL."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -204,6 +254,7 @@ def verify(
             per_op,
             seed,
             tolerance,
+            original=original,
         )
     first = found.first_divergence
     if as_json:
@@ -257,7 +308,8 @@ def passes(
             raise SardonyxError(f"found pass {name!r}, wanted one of sardonyx passes")
         chosen = known[name]()
         show(name)
-        show((sys.modules[chosen.__module__].__doc__ or chosen.__doc__ or "").strip())
+        doc = sys.modules[chosen.__module__].__doc__ or chosen.__doc__
+        show((doc or "xDSL's own").strip())
         for option in get_pass_option_infos(chosen):
             default = (
                 "" if option.default_value is None else f" = {option.default_value}"
@@ -310,9 +362,9 @@ def demo(
 # --- arguments ---
 
 
-def pipeline_of(level: int, passes: str | None) -> str:
+def pipeline_of(level: Level, passes: str | None) -> str:
     """The pipeline that -O and -p say; -p wins."""
-    return f"O{level}" if passes is None else passes
+    return level.name if passes is None else passes
 
 
 def parse_dims(entries: Sequence[str] | None) -> dict[str, int]:
@@ -326,51 +378,90 @@ def parse_dims(entries: Sequence[str] | None) -> dict[str, int]:
     return sizes
 
 
-def read_inputs(entries: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def check_dims(sizes: dict[str, int], executable: Any) -> None:
+    """Raise SardonyxError unless every size is that of a free dimension."""
+    known = {d for spec in executable.inputs for d in spec.shape or ()}
+    free = sorted(d for d in known if isinstance(d, str))
+    for name in sizes:
+        if name not in free:
+            wanted = ", ".join(free) or "none: every size is fixed"
+            raise SardonyxError(f"--dim: found dimension {name!r}, wanted {wanted}")
+
+
+def read_inputs(entries: Sequence[str], specs: Sequence[InputSpec]) -> dict[str, Any]:
     """``NAME=FILE.npy`` options as arrays by name."""
+    dtypes = {spec.name: spec.dtype for spec in specs}
+    names = list(dtypes)
     arrays: dict[str, Any] = {}
     for entry in entries:
         name, _, path = entry.rpartition("=")
         if not name:
             raise SardonyxError(f"-i: found {entry!r}, wanted NAME=FILE.npy")
         if name not in names:
-            raise SardonyxError(
-                f"-i: found input {name!r}, wanted one of {list(names)}"
-            )
-        try:
-            arrays[name] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise SardonyxError(
-                f"-i {name}: {path}: cannot be read: {reason}"
-            ) from error
+            raise SardonyxError(f"-i: found input {name!r}, wanted one of {names}")
+        array = read_npy(name, path)
+        if array.dtype.kind == "V" and dtypes[name]:
+            # The format has no name for bfloat16 and its like: they come as bytes.
+            wanted = dtype_of(dtypes[name])
+            if wanted.itemsize == array.dtype.itemsize and wanted.kind != "O":
+                array = array.view(wanted)
+        arrays[name] = array
     return arrays
+
+
+def read_npy(name: str, path: str) -> Any:
+    """The array in a .npy file, for the input `name`."""
+    try:
+        with open(path, "rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    except (ValueError, EOFError, MemoryError, OverflowError) as error:
+        reason = f"found no plain .npy array: {first_line(error)}"
+    raise SardonyxError(f"-i {name}: {path}: cannot be read: {reason}")
 
 
 def random_for(
     executable: Any, dims: dict[str, int], seed: int, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Random inputs whose free sizes fit the ones that are given."""
+    """The inputs `given`, and random ones whose free sizes fit them."""
     sizes = dict(dims)
     for spec in executable.inputs:
         if spec.name in given and spec.shape is not None:
             for dim, size in zip(spec.shape, np.shape(given[spec.name]), strict=False):
                 if isinstance(dim, str):
                     sizes.setdefault(dim, size)
-    return executable.random_inputs(sizes, seed)
+    return random_by_name(executable, sizes, seed, given)
 
 
 def write_outputs(folder: Path, names: Sequence[str], results: Sequence[Any]) -> None:
-    """Write the outputs as ``0-name.npy`` …"""
+    """Write the outputs as ``0-name.npy`` …, a sequence's items one by one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for place, (name, value) in enumerate(zip(names, results, strict=True)):
-            safe = "".join(c if c.isalnum() else "_" for c in name)[:60]
-            np.save(
-                folder / f"{place}-{safe}.npy", np.asarray(value), allow_pickle=False
-            )
-    except (OSError, ValueError) as error:
-        raise SardonyxError(f"{folder}: cannot be written: {error}") from error
+            stem = f"{place}-" + "".join(c if c.isalnum() else "_" for c in name)[:60]
+            if isinstance(value, list):
+                for number, item in enumerate(cast(list[Any], value)):
+                    write_npy(folder / f"{stem}-{number}.npy", item)
+            elif value is not None:
+                write_npy(folder / f"{stem}.npy", value)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SardonyxError(f"{folder}: cannot be written: {reason}") from error
+
+
+def write_npy(path: Path, value: Any) -> None:
+    """Write an array whole or not at all; strings as NumPy's own."""
+    array = np.asarray(value)
+    if array.dtype == object:
+        array = array.astype(str)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 # --- output ---
@@ -395,13 +486,22 @@ def shape_text(shape: Sequence[int | str] | None) -> str:
 
 def text_of(value: Any) -> str:
     """An output in one line, a sequence by its length."""
-    return f"sequence of {len(value)}" if isinstance(value, list) else summary(value)
+    if isinstance(value, list):
+        return f"sequence of {len(cast(list[Any], value))}"
+    return summary(value)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def describe_array(value: Any) -> dict[str, Any]:
     """An array for JSON."""
     if isinstance(value, list) or value is None:
-        return {"sequence": [describe_array(item) for item in value or []]}
+        items = cast(list[Any], value or [])
+        return {"sequence": [describe_array(item) for item in items]}
     array = np.asarray(value)
     found: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
     if array.size and array.dtype.kind not in "OcV":
@@ -464,19 +564,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
-    run_app: Callable[..., Any] = app
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character gets its number.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        run_app(given)
-    except (
-        SardonyxError,
-        DiagnosticException,
-        OSError,
-        TypeError,
-        ValueError,
-    ) as error:
+        code = app(given, prog_name="sardonyx", standalone_mode=False)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (``| head``).
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.exit(1)
+    except (SardonyxError, DiagnosticException, OSError, typer.TyperException) as error:
         if debug:
             raise
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        text = printable(" ".join(lines) or type(error).__name__)
-        err.print(f"sardonyx: {text}", markup=False, soft_wrap=True)
+        err.print(f"sardonyx: {one_line(error)}", markup=False, soft_wrap=True)
         sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line that a terminal can show."""
+    if isinstance(error, typer.TyperException):
+        text = error.format_message()
+    elif isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {(error.strerror or str(error)).lower()}"
+    else:
+        text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return printable(" ".join(lines) or type(error).__name__)

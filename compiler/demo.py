@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -62,7 +63,7 @@ def run_demo(folder: Path, say: Callable[[str], object]) -> list[DemoRow]:
     path = folder / "resnet50.onnx"
     say("drawing weights for resnet50")
     proto = seeded_model(shipped_architecture(), seed=0)
-    onnx.save(proto, path)
+    onnx.save(proto, path)  # pyright: ignore[reportUnknownMemberType]
     image = proto.graph.input[0]
     shape = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
@@ -108,7 +109,8 @@ def shipped_architecture() -> onnx.ModelProto:
         raise SardonyxError(f"{path}: the installed onnx ships no resnet50")
     # At opset 9, as shipped, the reference evaluator normalizes by the batch's
     # statistics.
-    proto = version_converter.convert_version(onnx.load(path), 17)
+    shipped = onnx.load(path)  # pyright: ignore[reportUnknownMemberType]
+    proto = version_converter.convert_version(shipped, 17)
     # The softmax saturates on drawn weights; the logits before it can be compared.
     if proto.graph.node[-1].op_type == "Softmax":
         softmax = proto.graph.node.pop()
@@ -194,4 +196,5 @@ def _run(
     graph = helper.make_graph([node], "node", infos, outputs)
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     given = {name: values[name] for name in node.input}
-    return ReferenceEvaluator(model).run(None, given)[0]
+    evaluator = cast(Any, ReferenceEvaluator(model))
+    return evaluator.run(None, given)[0]

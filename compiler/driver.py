@@ -116,6 +116,45 @@ class Executable:
         return write_artifact(self, Path(folder))
 
 
+class InputError(SardonyxError):
+    """Inputs that a model cannot run on."""
+
+
+def call_by_name(executable: Any, arrays: Mapping[str, Any]) -> tuple[Any, ...]:
+    """
+    What `executable` (or an artifact) gives for `arrays`, by input name.
+
+    Raises InputError, in one line, if the model cannot run on them.
+    """
+    try:
+        return executable(**arrays)
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        # A shape that only running shows to be wrong fails in a kernel, on arrays.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(lines[0]) from error
+
+
+def random_by_name(
+    executable: Any,
+    dims: Mapping[str, int],
+    seed: int,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """
+    `given`, and random arrays for the other inputs of `executable` (or an artifact).
+
+    Raises InputError for an input of which there is no random value.
+    """
+    held = given or {}
+    entries = [spec.entry() for spec in executable.inputs]
+    free = [entry for entry in entries if entry[0] not in held]
+    try:
+        drawn = runtime.random_inputs(free, dims, seed)
+    except (ValueError, MemoryError) as error:
+        raise InputError(str(error) or "the inputs do not fit in memory") from error
+    return {name: held.get(name, drawn.get(name)) for name, *_ in entries}
+
+
 def load(source: str | Path | onnx.ModelProto | Model) -> Model:
     """The model at a path (``.onnx`` or ``.mlir``), in memory, or imported already."""
     if isinstance(source, Model):

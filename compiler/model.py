@@ -83,8 +83,8 @@ def _values(
 ) -> tuple[Value, ...]:
     values: list[Value] = []
     for index, kind in enumerate(types):
-        entries = {} if attributes is None else attributes.data[index].data
-        name = entries.get("onnx.name")
+        entries = None if attributes is None else attributes.data[index].data
+        name = None if entries is None else entries.get("onnx.name")
         text = attr_text(name) if isinstance(name, StringAttr) else f"{word}{index}"
         values.append(Value(text, kind))
     return tuple(values)

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import ParseError
@@ -19,7 +20,8 @@ from ..dialects.onnx.names import name_values
 from .context import make_context
 from .importer import import_model
 from .model import Model
-from .text import load_weights, write_text
+from .pipelines import parse_pipeline
+from .text import load_weights, parse_error_text, verify_text, write_text
 
 
 class OptMain(xDSLOptMain):
@@ -32,6 +34,27 @@ class OptMain(xDSLOptMain):
     def __init__(self, args: Sequence[str]):
         super().__init__("sardonyx opt: run passes on a model and print the IR", args)
 
+    def register_all_arguments(self, arg_parser: argparse.ArgumentParser) -> None:
+        super().register_all_arguments(arg_parser)
+        arg_parser.prog = "sardonyx opt"
+        arg_parser.error = _refuse
+
+    def setup_pipeline(self) -> None:
+        # An unknown pass or option is a bare Exception to xDSL; this names it.
+        parse_pipeline(self.args.passes)
+        super().setup_pipeline()
+
+    def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
+        name = self.args.input_file
+        known = list(self.available_frontends)
+        if name is not None and self.args.frontend is None:
+            kind = Path(name).suffix.removeprefix(".")
+            if kind not in known:
+                raise SardonyxError(
+                    f"{name}: found a file named .{kind}, wanted .{' or .'.join(known)}"
+                )
+        return super().prepare_input()
+
     def register_all_dialects(self) -> None:
         self.ctx = make_context()
 
@@ -40,7 +63,11 @@ class OptMain(xDSLOptMain):
         read_mlir = self.available_frontends["mlir"]
 
         def parse_mlir(stream: IO[bytes]) -> ModuleOp:
-            module = read_mlir(stream)
+            try:
+                module = read_mlir(stream)
+            except UnicodeDecodeError as error:
+                name = self.get_input_name()
+                raise SardonyxError(f"{name}: cannot be read: {error}") from error
             load_weights(Model(module, self._context()), Path(self.get_input_name()))
             return module
 
@@ -52,6 +79,11 @@ class OptMain(xDSLOptMain):
 
         self.available_frontends["mlir"] = parse_mlir
         self.available_frontends["onnx"] = parse_onnx
+
+    def apply_passes(self, prog: ModuleOp) -> None:
+        if not self.args.disable_verify and not self.args.verify_diagnostics:
+            verify_text(prog, Path(self.get_input_name()))
+        super().apply_passes(prog)
 
     def _context(self) -> OnnxContext:
         assert isinstance(self.ctx, OnnxContext), "register_all_dialects made it"
@@ -70,10 +102,13 @@ class OptMain(xDSLOptMain):
         return ""
 
 
+def _refuse(message: str) -> NoReturn:
+    raise SardonyxError(f"opt: {message}")
+
+
 def run_opt(args: Sequence[str]) -> None:
     """Run the driver; SardonyxError in one line for what xDSL reports in many."""
     try:
         OptMain(args).run()
     except ParseError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise SardonyxError(" ".join(lines)) from error
+        raise SardonyxError(parse_error_text(error)) from error

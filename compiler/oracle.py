@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 
@@ -34,7 +34,7 @@ def run_oracle(
     ONNX Runtime runs without optimizations, so that it computes what the file says.
     Raises OracleError.
     """
-    proto = source if isinstance(source, onnx.ModelProto) else onnx.load(str(source))
+    proto = source if isinstance(source, onnx.ModelProto) else _load(source)
     run = _run_onnxruntime if oracle == "onnxruntime" else _run_reference
     if oracle not in ORACLES:
         raise OracleError(f"found oracle {oracle!r}, wanted {' or '.join(ORACLES)}")
@@ -47,8 +47,12 @@ def run_oracle(
 def graph_tensors(source: str | Path | onnx.ModelProto) -> set[str]:
     """The names of the tensors that the nodes of the main graph compute."""
     loaded = isinstance(source, onnx.ModelProto)
-    proto = source if loaded else onnx.load(str(source), load_external_data=False)
+    proto = source if loaded else _load(source, external=False)
     return {name for node in proto.graph.node for name in node.output if name}
+
+
+def _load(path: str | Path, external: bool = True) -> onnx.ModelProto:
+    return onnx.load(str(path), load_external_data=external)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _run_reference(
@@ -57,7 +61,8 @@ def _run_reference(
     from onnx.reference import ReferenceEvaluator
 
     try:
-        return list(ReferenceEvaluator(proto).run(names, dict(inputs)))
+        evaluator = cast(Any, ReferenceEvaluator(proto))
+        return list(evaluator.run(names, dict(inputs)))
     except Exception as error:
         # The evaluator raises whatever its operators' NumPy code raises.
         raise OracleError(f"the reference evaluator refuses: {_line(error)}") from error
@@ -67,10 +72,11 @@ def _run_onnxruntime(
     proto: onnx.ModelProto, inputs: Mapping[str, Array], names: list[str]
 ) -> list[Array]:
     try:
-        import onnxruntime
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
         raise OracleError(
-            "onnxruntime is not installed: pip install onnxruntime, or --against reference"
+            "onnxruntime is not installed: pip install onnxruntime, or "
+            "--against reference"
         ) from error
     exposed = onnx.ModelProto()
     exposed.CopyFrom(proto)
@@ -78,13 +84,13 @@ def _run_onnxruntime(
     exposed.graph.output.extend(
         onnx.ValueInfoProto(name=name) for name in names if name not in outputs
     )
-    options = onnxruntime.SessionOptions()
+    # It comes without types.
+    runtime = cast(Any, onnxruntime)
+    options = runtime.SessionOptions()
     options.log_severity_level = 4
-    options.graph_optimization_level = (
-        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    )
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
+        session = runtime.InferenceSession(
             exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         return list(session.run(names, dict(inputs)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from xdsl.passes import ModulePass, PassPipeline
 from xdsl.universe import Universe
+from xdsl.utils.arg_spec import parse_pipeline as parse_pipeline_spec
 from xdsl.utils.exceptions import ArgSpecParseError, VerifyException
 
 from ..dialects.errors import SardonyxError
@@ -57,10 +58,18 @@ def parse_pipeline(spec: str) -> tuple[ModulePass, ...]:
     """
     if not spec:
         return ()
+    known = all_passes()
     try:
-        return PassPipeline.parse_spec(all_passes(), spec).passes
+        for one in parse_pipeline_spec(spec):
+            if one.name not in known:
+                raise PipelineError(
+                    f"pipeline {spec!r}: found pass {one.name!r}, wanted one that "
+                    "`sardonyx passes` lists"
+                )
+        return PassPipeline.parse_spec(known, spec).passes
     except ArgSpecParseError as error:
-        raise PipelineError(f"pipeline {spec!r}: {_first_line(error)}") from error
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise PipelineError(f"pipeline {spec!r}: {reason}") from error
     except Exception as error:
         # xDSL reports an unknown pass or option as a bare Exception.
         if type(error) not in (Exception, ValueError):
@@ -92,6 +101,6 @@ def count_ops(model: Model) -> int:
     return sum(op.name not in quiet for op in model.main.body.walk())
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

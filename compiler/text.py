@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
-from xdsl.dialects.builtin import StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 
 from ..dialects.errors import SardonyxError
 from ..dialects.onnx import OnnxOp, WeightAttr
+from ..dialects.onnx.provenance import describe
 from ..dialects.onnx.text import attr_text, text_attr
 from .context import make_context
 from .model import Model
@@ -49,19 +52,72 @@ def parse_text(text: str, path: Path) -> Model:
     context = make_context()
     try:
         module = Parser(context, text, str(path)).parse_module()
-        module.verify()
     except ParseError as error:
-        line = text.count("\n", 0, error.span.start) + 1
-        raise TextError(f"{path}:{line}: {error.msg}") from error
+        raise TextError(parse_error_text(error)) from error
     except (VerifyException, DiagnosticException) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise TextError(f"{path}: {lines[-1].strip() if lines else error}") from error
+        raise TextError(f"{path}: {_joined(error)}") from error
+    verify_text(module, path)
     model = Model(module, context)
+    _check_main(model, path)
     load_weights(model, path)
-    missing = [key for key in used_weights(model) if key not in context.store]
+    check_weights(model, path)
+    return model
+
+
+def parse_error_text(error: ParseError) -> str:
+    """``file:line: what was expected``, for what xDSL reports with an excerpt."""
+    source, start = error.span.input, error.span.start
+    before = source.content[:start]
+    before = before if isinstance(before, str) else before.decode(errors="replace")
+    line = before.count("\n") + 1
+    return f"{source.name}:{line + error.span.line_offset}: {error.msg}"
+
+
+def verify_text(module: ModuleOp, path: Path) -> None:
+    """Verify a module that was read from `path`; TextError names the op."""
+    for op in module.walk():
+        try:
+            op.verify(verify_nested_ops=False)
+        except DiagnosticException as error:
+            where = describe(op) if isinstance(op, OnnxOp) else op.name
+            raise TextError(f"{path}: {where}: {_joined(error)}") from error
+
+
+def _joined(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def _check_main(model: Model, path: Path) -> None:
+    named = [
+        op
+        for op in model.module.ops
+        if isinstance(op, FuncOp) and op.sym_name.data == "main"
+    ]
+    if not named:
+        raise TextError(f"{path}: found no function @main, wanted one")
+    blocks = list(named[0].body.blocks)
+    if len(blocks) != 1 or not isinstance(blocks[0].last_op, ReturnOp):
+        raise TextError(
+            f"{path}: found {len(blocks)} blocks in @main, wanted one that returns"
+        )
+
+
+def check_weights(model: Model, path: Path) -> None:
+    """Raise TextError unless every weight that the module names is in its store."""
+    store = model.context.store
+    missing = [key for key in used_weights(model) if key not in store]
     if missing:
         raise TextError(f"{path}: weight {missing[0]!r} is in no weight file")
-    return model
+    for op in model.module.walk():
+        value = op.properties.get("value")
+        if op.name != "onnx.Constant" or not isinstance(value, WeightAttr):
+            continue
+        found, wanted = store[value.data].type, op.results[0].type
+        if found != wanted:
+            raise TextError(
+                f"{path}: weight {value.data!r}: found {found} in the weight file, "
+                f"wanted {wanted}"
+            )
 
 
 def load_weights(model: Model, path: Path) -> None:
@@ -83,7 +139,20 @@ def _inside(folder: Path, name: str, user: Path) -> Path:
 def write_text(model: Model, path: Path) -> None:
     """
     Write the module to `path` and its weights, if any, to ``.safetensors`` beside it.
+
+    Raises TextError if a weight is missing, or the files cannot be written.
     """
+    check_weights(model, path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _write_text(model, path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise TextError(f"{path}: cannot be written: {reason}") from error
+
+
+def _write_text(model: Model, path: Path) -> None:
     keys = used_weights(model)
     weights = path.with_suffix(".safetensors")
     model.module.attributes.pop(WEIGHTS, None)

@@ -19,7 +19,14 @@ from ..dialects.onnx import OnnxOp
 from ..dialects.onnx.provenance import node_names, tensor_names
 from ..dialects.onnx.types import Array, element_of, is_none
 from ..passes.specialize_dims import update_function_type
-from .driver import Executable, load, lower, specialize
+from .driver import (
+    Executable,
+    call_by_name,
+    load,
+    lower,
+    random_by_name,
+    specialize,
+)
 from .model import Model, name_entry
 from .oracle import graph_tensors, run_oracle
 from .pipelines import run_pipeline, spec_of
@@ -104,22 +111,26 @@ def verify(
     seed: int = 0,
     tolerance: float | None = None,
     inputs: Mapping[str, Array] | None = None,
+    original: str | Path | onnx.ModelProto | None = None,
 ) -> Verification:
     """
     Run a model of ours and the file in an oracle on the same (random) input.
 
-    Raises SardonyxError if either cannot run; a mismatch is in the result.
+    The oracle runs `original`: the ONNX file that `source` was made from, by default
+    `source` itself. Raises SardonyxError if either cannot run; a mismatch is in the
+    result.
     """
-    if not isinstance(source, onnx.ModelProto) and Path(source).suffix == ".mlir":
+    runs = source if original is None else original
+    if not isinstance(runs, onnx.ModelProto) and Path(runs).suffix == ".mlir":
         raise SardonyxError(
-            f"{source}: found IR, wanted an .onnx file an oracle can run"
+            f"{runs}: found IR, wanted an .onnx file that an oracle can run (--original)"
         )
     model = load(source)
     if dims:
         specialize(model, dims)
     names = [value.name for value in model.outputs]
     passes = run_pipeline(model, pipeline)
-    tensors = graph_tensors(source)
+    tensors = graph_tensors(runs)
     watched = _outputs(model, names, tensors)
     if per_op:
         watched += _ops(model, tensors)
@@ -127,10 +138,9 @@ def verify(
     executable = Executable(
         model, backend, spec_of(pipeline), lower(model, backend), passes
     )
-    given = dict(executable.random_inputs(dims, seed))
-    given.update(inputs or {})
-    found = executable(**given)
-    wanted = run_oracle(against, source, given, [w.tensor for w in watched])
+    given = random_by_name(executable, dims or {}, seed, inputs)
+    found = call_by_name(executable, given)
+    wanted = run_oracle(against, runs, given, [w.tensor for w in watched])
     compared = [
         compare(w.tensor, w.kind, w.node, a, wanted[w.tensor], tolerance)
         for w, a in zip(watched, found, strict=True)
@@ -234,7 +244,7 @@ def _outputs(model: Model, names: Sequence[str], tensors: set[str]) -> list[_Wat
     for _, value in results:
         logits = _logits(value)
         tensor = _tensor(logits) if logits is not None else None
-        if logits is not None and tensor in tensors and tensor is not None:
+        if logits is not None and tensor is not None and tensor in tensors:
             watched.append(_Watched("logits", tensor, _node(value), logits))
     return watched
 

@@ -46,7 +46,7 @@ def blocked(norm: ops.BatchNormalizationOp, store: WeightStore) -> str | None:
         return "the producer is not a Conv"
     if not conv.Y.has_one_use():
         return "the convolution has other uses"
-    if norm.training_mode is not None and python_value(norm.training_mode):
+    if python_value(norm.training_mode):
         return "the normalization is in training mode"
     parameters = [norm.scale, norm.B, norm.input_mean, norm.input_var, conv.W]
     if not is_none(conv.B.type):
@@ -141,7 +141,8 @@ def _derived(
 ) -> SSAValue:
     """A constant of the type of `like`, computed when it is needed."""
     element, shape = element_of(like.type), static_shape(like.type)
-    assert element is not None and shape is not None, "constants have static shapes"
+    assert element is not None, "constants have an element type"
+    assert shape is not None, "constants have static shapes"
     weight = DerivedWeight(DTYPE_NAMES[element], shape, compute)
     key = builder.store.add(f"{like.name_hint or role}.folded", weight)
     value = builder.held(WeightAttr(key), weight.type)

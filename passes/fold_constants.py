@@ -123,7 +123,8 @@ def _fold(op: OnnxOp, store: WeightStore) -> None:
     )
     result = op.results[0]
     element, shape = element_of(result.type), static_shape(result.type)
-    assert element is not None and shape is not None, "checked by `blocked`"
+    assert element is not None, "checked by `blocked`"
+    assert shape is not None, "checked by `blocked`"
 
     def compute() -> Array:
         (array,) = apply(recipe, [None if s is None else s() for s in sources])

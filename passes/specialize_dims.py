@@ -1,7 +1,8 @@
 """
 Give symbolic dimensions their sizes.
 
-    tensor<?x?xf32, #onnx.dims<"batch", "seq">>   ->   tensor<1x?xf32, #onnx.dims<1, "seq">>
+    tensor<?x?xf32, #onnx.dims<"batch", "seq">>
+        ->  tensor<1x?xf32, #onnx.dims<1, "seq">>
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ def specialized(kind: Attribute, sizes: Mapping[str, int]) -> Attribute:
 
 
 def parse_sizes(entries: tuple[str, ...]) -> dict[str, int]:
-    """``("batch=1",)`` as a dictionary; ValueError for an entry that is none."""
+    """``("batch=1",)`` as a dictionary; SardonyxError for an entry that is none."""
     sizes: dict[str, int] = {}
     for entry in entries:
         name, _, size = entry.rpartition("=")
-        if not name or not size.isdigit():
-            raise ValueError(f"found dimension {entry!r}, wanted NAME=SIZE")
+        if not name or not size.isascii() or not size.isdigit() or len(size) > 18:
+            raise SardonyxError(f"found dimension {entry!r}, wanted NAME=SIZE")
         sizes[name] = int(size)
     return sizes
 

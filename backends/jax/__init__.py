@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Block, Operation, OpResult, SSAValue
+from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
 from ...dialects.onnx import OnnxOp, WeightAttr, WeightStore
 from ...dialects.onnx.base import python_value
 from ...dialects.onnx.provenance import describe
-from ...dialects.onnx.types import is_none
+from ...dialects.onnx.types import element_of, is_none, shape_of
 from ..kernels import KERNELS as SHARED
 from ..kernels import STATIC, Kernel
 from ..program import (
@@ -61,8 +61,8 @@ class JaxEmitter(Emitter):
                 known, reason = host_values(value)
                 if reason is not None:
                     raise LoweringError(
-                        f"{describe(op)}: a shape depends on {reason}, which JAX cannot "
-                        "know before it runs"
+                        f"{describe(op)}: a shape depends on {reason}, which JAX "
+                        "cannot know before it runs"
                     )
                 self.host |= known
             if op.name in ("onnx.If", "onnx.Loop"):
@@ -85,6 +85,12 @@ class JaxEmitter(Emitter):
         return array_literal(held.array())
 
     def emit_region_op(self, op: OnnxOp) -> None:
+        for value in (*op.operands, *op.results):
+            if not is_none(value.type) and element_of(value.type) is None:
+                raise LoweringError(
+                    f"{describe(op)}: {value.type} flows through it, on JAX only "
+                    "tensors can"
+                )
         match op.name:
             case "onnx.If":
                 self._if(op)
@@ -122,6 +128,14 @@ class JaxEmitter(Emitter):
         if self._known(condition):
             chosen = f"{then_name}() if bool({self.name(condition)}) else {else_name}()"
         else:
+            pairs = zip(*(yielded(block) for block in blocks.values()), strict=True)
+            for one, other in pairs:
+                if _differ(one.type, other.type):
+                    raise LoweringError(
+                        f"{describe(op)}: its condition depends on data, and its "
+                        f"branches give {one.type} and {other.type}: JAX cannot know "
+                        "the shape before it runs"
+                    )
             flag = f"jnp.reshape({self.name(condition)}, ())"
             chosen = f"lax.cond({flag}, {then_name}, {else_name})"
         self.line(f"{targets} = {chosen}")
@@ -135,6 +149,7 @@ class JaxEmitter(Emitter):
         endless = _always_true(after, block) and (
             is_none(condition.type) or _always_true(condition, block)
         )
+        _check_states(op, initial, block.args[2:])
         start = _tuple(self._traced(v) for v in initial)
         carry = _tuple(states)
         self.line(f"# {origin(op)}")
@@ -213,6 +228,7 @@ class JaxEmitter(Emitter):
         block = op.regions[0].block
         parameters = [self.define(a, a.name_hint) for a in block.args]
         states, slices = parameters[:-count], parameters[-count:]
+        _check_states(op, op.operands[:-count], block.args[:-count])
         operands = [self._traced(v) for v in op.operands]
         axes = attributes.get("scan_input_axes") or (0,) * count
         backwards = attributes.get("scan_input_directions") or (0,) * count
@@ -297,6 +313,41 @@ def _always_true(value: SSAValue, body: Block) -> bool:
     return bool(held.array().all())  # pyright: ignore
 
 
+def _differ(one: Attribute, other: Attribute) -> bool:
+    """Whether two tensors' shapes differ whatever the sizes of the inputs are."""
+    a, b = shape_of(one), shape_of(other)
+    if a is None or b is None:
+        return False
+    pairs = zip(a, b, strict=False)
+    return len(a) != len(b) or any(
+        d is not None and e is not None and d.equals(e) is False for d, e in pairs
+    )
+
+
+def _check_states(
+    op: OnnxOp, initial: Sequence[SSAValue], states: Sequence[SSAValue]
+) -> None:
+    """
+    Raise unless the `states` that a body sees have the shapes that `initial` gives.
+
+    The types of a body hold for every turn: what they know less of than of the first,
+    changes from turn to turn.
+    """
+    for value, state in zip(initial, states, strict=True):
+        before, after = shape_of(value.type), shape_of(state.type)
+        lost = before is not None and (
+            after is None
+            or any(
+                d is None and e is not None for d, e in zip(after, before, strict=True)
+            )
+        )
+        if lost:
+            raise LoweringError(
+                f"{describe(op)}: a state is {value.type} before the first turn and "
+                f"{state.type} in later ones: JAX cannot know the shape before it runs"
+            )
+
+
 def _along(source: str, axis: int, backwards: int) -> str:
     moved = f"jnp.moveaxis({source}, {axis}, 0)" if axis else source
     return f"jnp.flip({moved}, 0)" if backwards else moved
@@ -329,7 +380,7 @@ if __name__ == "__main__":
 def prepare_weights(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The weights as JAX arrays, 64-bit types kept."""
     with jax.enable_x64(True):
-        return {key: jnp.asarray(array) for key, array in arrays.items()}
+        return {key: jnp.asarray(array) for key, array in arrays.items()}  # pyright: ignore[reportUnknownMemberType]
 
 
 def call(
@@ -337,8 +388,8 @@ def call(
 ) -> tuple[Any, ...]:
     """The outputs of the jitted function; 64-bit types are on for this call alone."""
     with jax.enable_x64(True):
-        results = jitted(weights, *(jnp.asarray(value) for value in inputs))
-        return tuple(jax.block_until_ready(results))
+        results = jitted(weights, *(jnp.asarray(value) for value in inputs))  # pyright: ignore[reportUnknownMemberType]
+        return tuple(jax.block_until_ready(results))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 def write_program(

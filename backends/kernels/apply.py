@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -53,5 +53,5 @@ def apply(op: OnnxOp, operands: Sequence[Array | None]) -> list[Array | None]:
         attributes["outputs"] = wanted_outputs(op)
     with np.errstate(all="ignore"):
         found = kernel(np, *operands, **attributes)
-    results = found if isinstance(found, tuple) else (found,)
+    results = cast(tuple[Any, ...], found) if isinstance(found, tuple) else (found,)
     return [None if r is None else np.asarray(r) for r in results]

@@ -219,9 +219,10 @@ def call(
     """
     with np.errstate(all="ignore"):
         results = forward(weights, *inputs)
-    return tuple(
+    outputs: list[Any] = [
         r if r is None or isinstance(r, list) else np.asarray(r) for r in results
-    )
+    ]
+    return tuple(outputs)
 
 
 def write_program(
@@ -240,4 +241,6 @@ def write_program(
 
 def prepare_weights(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Weights as the kernels read them best: aligned and contiguous."""
-    return {key: np.require(array, requirements="CA") for key, array in arrays.items()}
+    return {
+        key: np.require(array, requirements=["C", "A"]) for key, array in arrays.items()
+    }

@@ -117,7 +117,10 @@ def type_string(kind: Attribute) -> str:
     if isinstance(kind, OptionalType):
         return f"optional({type_string(kind.element)})"
     if isinstance(kind, MapType):
-        return f"map({_element_string(kind.key)}, {type_string(kind.value)})"
+        # ONNX writes a map to scalars without the tensor that each of them is.
+        scalar = element_of(kind.value)
+        value = type_string(kind.value) if scalar is None else _element_string(scalar)
+        return f"map({_element_string(kind.key)}, {value})"
     if isinstance(kind, SparseTensorType):
         return f"sparse_{type_string(kind.dense)}"
     element = element_of(kind)
@@ -340,6 +343,9 @@ class YieldOp(IRDLOperation):
     name = "onnx.yield"
     arguments = var_operand_def()
     traits = traits_def(IsTerminator(), Pure())
+    assembly_format = (
+        "`(` $arguments `)` attr-dict `:` `(` type($arguments) `)` `->` `(` `)`"
+    )
 
     def __init__(self, *operands: SSAValue) -> None:
         super().__init__(operands=[operands])

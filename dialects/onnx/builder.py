@@ -104,7 +104,7 @@ class OnnxBuilder:
         self, name: str, *operands: SSAValue | None, **attributes: AttributeValue | None
     ) -> SSAValue:
         """Insert an op of one result and return that."""
-        return self.op(name, *operands, **attributes).results[0]
+        return self.op(name, *operands, outputs=1, **attributes).results[0]
 
     def constant(self, array: Array, key: str = "constant") -> SSAValue:
         """

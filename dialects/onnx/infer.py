@@ -318,8 +318,8 @@ def _concat(facts: Facts) -> Shape | None:
     known = [shape for shape in shapes if shape is not None]
     if len(known) != len(shapes) or len({len(shape) for shape in known}) != 1:
         return None
-    axis = facts.attribute("axis") % len(known[0])
-    columns: list[Shape] = list(zip(*known, strict=True))
+    axis: int = facts.attribute("axis") % len(known[0])
+    columns = list(zip(*known, strict=True))
     dims = [next((d for d in column if d is not None), None) for column in columns]
     parts = [dim for dim in columns[axis] if dim is not None]
     dims[axis] = sum(parts, Dim(())) if len(parts) == len(known) else None

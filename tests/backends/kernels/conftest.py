@@ -45,10 +45,8 @@ def run_node(node: onnx.NodeProto, arrays: list[Any], backend: str) -> list[Any]
         attributes["outputs"] = tuple(flags + [False] * (fixed - len(flags)))
     static = STATIC.get(f"onnx.{node.op_type}", ())
     call = functools.partial(kernel, xp, **attributes)
-    if backend == "numpy":
-        found = call(*arrays)
-    else:
-        found = run_traced(call, arrays, static)
+    on_numpy = backend == "numpy"
+    found = call(*arrays) if on_numpy else run_traced(call, arrays, static)
     found = found if isinstance(found, tuple) else (found,)
     return [None if a is None else plain_arrays(a) for a in found]
 
