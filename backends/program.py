@@ -141,7 +141,7 @@ class Emitter(ABC):
     def _paste_kernels(self, main: FuncOp) -> None:
         # Before any value is named, so that no value takes a kernel's name.
         for op in main.walk():
-            if isinstance(op, OnnxOp) and not op.regions and op.name in self.table:
+            if isinstance(op, OnnxOp) and not op.has_body and op.name in self.table:
                 self.pasted.add(self.table[op.name])
         self.reserve(*self.pasted.names)
 
@@ -150,7 +150,7 @@ class Emitter(ABC):
     def _emit_op(self, op: OnnxOp) -> None:
         if op.name == "onnx.Constant":
             self._emit_constant(op)
-        elif op.regions:
+        elif op.has_body:
             self.emit_region_op(op)
         elif op.name not in self.table:
             raise LoweringError(f"{describe(op)}: no kernel and no function body")

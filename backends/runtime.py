@@ -202,7 +202,7 @@ def summary(array: Any) -> str:
     """Type, shape and statistics of an output, in one line."""
     array = np.asarray(array)
     text = f"{array.dtype}{list(array.shape)}"
-    if array.dtype == object or not array.size:
+    if array.dtype.kind in "OUS" or not array.size:
         return text
     wide = np.abs(array) if array.dtype.kind == "c" else array
     wide = wide.astype(np.float64)

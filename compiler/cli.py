@@ -504,7 +504,7 @@ def describe_array(value: Any) -> dict[str, Any]:
         return {"sequence": [describe_array(item) for item in items]}
     array = np.asarray(value)
     found: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
-    if array.size and array.dtype.kind not in "OcV":
+    if array.size and array.dtype.kind not in "OUScV":
         wide = array.astype(np.float64)
         for key, number in (
             ("min", wide.min()),

@@ -59,7 +59,7 @@ def expand_where(
     waiting = [op for op in module.walk() if isinstance(op, OnnxOp)]
     while waiting:
         op = waiting.pop()
-        if op.regions or not wanted(op):
+        if op.has_body or not wanted(op):
             continue
         made: list[Operation] = []
         builder = OnnxBuilder(made.append, store, location=nodes_only(op.location))

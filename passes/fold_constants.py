@@ -58,7 +58,7 @@ def blocked(op: Operation, store: WeightStore, max_growth: int) -> str | None:
         return "not an operator on values"
     if op.name not in KERNELS:
         return "no kernel"
-    if not op.has_trait(Pure) or op.regions:
+    if not op.has_trait(Pure) or op.has_body:
         return "not a pure function of its operands"
     if any(static_shape(r.type) is None for r in op.results if not is_none(r.type)):
         return "a result's size is not known"

@@ -97,7 +97,7 @@ def _retype(value: SSAValue, kind: Attribute) -> None:
 
 
 def _infer_again(op: Operation, integers: IntegerValues) -> None:
-    if not isinstance(op, OnnxOp) or op.regions or op.name == "onnx.Constant":
+    if not isinstance(op, OnnxOp) or op.has_body or op.name == "onnx.Constant":
         return
     wanted = [not is_none(kind) for kind in op.result_types]
     try:

@@ -1,10 +1,18 @@
-"""What tests share: the tolerance of every dtype, and the comparison that uses it."""
+"""
+What tests share: the tolerance of every dtype and the comparison that uses it; small
+models; the command, run within the test's process.
+"""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import settings
+from onnx import TensorProto, helper, numpy_helper
 
 settings.register_profile("sardonyx", derandomize=True, deadline=None)
 settings.load_profile("sardonyx")
@@ -59,3 +67,133 @@ def assert_close(found: Any, wanted: Any, factor: float = 1.0, what: str = "") -
 @pytest.fixture(name="assert_close")
 def assert_close_fixture() -> Any:
     return assert_close
+
+
+# --- small models and the command ---
+
+IR_VERSION = 10
+"""One that ONNX Runtime reads."""
+
+
+def tensor(name: str, array: Any) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.asarray(array), name)
+
+
+def value(
+    name: str, shape: Sequence[int | str | None] | None, dtype: str = "FLOAT"
+) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, getattr(TensorProto, dtype), shape)
+
+
+def make_model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    weights: Sequence[onnx.TensorProto] = (),
+    name: str = "small",
+    opset: int = 21,
+) -> onnx.ModelProto:
+    graph = helper.make_graph(nodes, name, inputs, outputs, list(weights))
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def make_mlp() -> onnx.ModelProto:
+    """``softmax(relu(x @ w + b) @ v)``, and the hidden layer as a second output."""
+    rng = np.random.default_rng(7)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["xw"], name="first"),
+        helper.make_node("Add", ["xw", "b"], ["sum"], name="shift"),
+        helper.make_node("Relu", ["sum"], ["hidden"], name="gate"),
+        helper.make_node("MatMul", ["hidden", "v"], ["logits"], name="second"),
+        helper.make_node("Softmax", ["logits"], ["y"], name="soft"),
+    ]
+    weights = [
+        tensor("w", rng.standard_normal((8, 6)).astype(np.float32)),
+        tensor("b", rng.standard_normal(6).astype(np.float32)),
+        tensor("v", rng.standard_normal((6, 4)).astype(np.float32)),
+    ]
+    outputs = [value("y", ["batch", 4]), value("hidden", ["batch", 6])]
+    return make_model(nodes, [value("x", ["batch", 8])], outputs, weights, "mlp")
+
+
+def make_pair() -> onnx.ModelProto:
+    """``d = a - 2 b`` and ``s = a + b`` of two inputs."""
+    nodes = [
+        helper.make_node("Mul", ["b", "two"], ["b2"], name="double"),
+        helper.make_node("Sub", ["a", "b2"], ["d"], name="less"),
+        helper.make_node("Add", ["a", "b"], ["s"], name="more"),
+    ]
+    inputs = [value("a", ["n", 3]), value("b", ["n", 3])]
+    outputs = [value("d", ["n", 3]), value("s", ["n", 3])]
+    weights = [tensor("two", np.float32(2))]
+    return make_model(nodes, inputs, outputs, weights, "pair")
+
+
+@pytest.fixture(name="model_of")
+def model_of_fixture() -> Callable[..., onnx.ModelProto]:
+    """``model_of(nodes, inputs, outputs, weights=())``: a model."""
+    return make_model
+
+
+@pytest.fixture(name="value_info")
+def value_info_fixture() -> Callable[..., onnx.ValueInfoProto]:
+    """``value_info(name, shape, dtype="FLOAT")``."""
+    return value
+
+
+@pytest.fixture(name="tensor_proto")
+def tensor_proto_fixture() -> Callable[..., onnx.TensorProto]:
+    """``tensor_proto(name, array)``."""
+    return tensor
+
+
+@pytest.fixture(name="mlp_proto")
+def mlp_proto_fixture() -> onnx.ModelProto:
+    return make_mlp()
+
+
+@pytest.fixture(name="pair_proto")
+def pair_proto_fixture() -> onnx.ModelProto:
+    return make_pair()
+
+
+@pytest.fixture(name="mlp")
+def mlp_fixture(tmp_path: Path) -> Path:
+    """The path of the small network in a folder of its own."""
+    path = tmp_path / "mlp.onnx"
+    onnx.save(make_mlp(), path)
+    return path
+
+
+@pytest.fixture(name="pair")
+def pair_fixture(tmp_path: Path) -> Path:
+    """The path of the model with two inputs and two outputs."""
+    path = tmp_path / "pair.onnx"
+    onnx.save(make_pair(), path)
+    return path
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and the code it ended with."""
+
+    code: Any
+    out: str
+    err: str
+
+
+@pytest.fixture(name="sardonyx")
+def sardonyx_fixture(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """``sardonyx("run", path, …)``: the command, in this process."""
+
+    from sardonyx.compiler.cli import main
+
+    def run(*arguments: Any) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Said(ended.value.code, said.out, said.err)
+
+    return run

@@ -164,7 +164,7 @@ class JaxEmitter(Emitter):
             self.line(f"return {new}, {_tuple(self._traced(v) for v in scanned)}")
             self.level -= 1
             ends = self.fresh("carry"), self.fresh("stacked")
-            span = f"jnp.arange(int({self.name(limit)}), dtype='int64')"
+            span = f"jnp.arange({self.name(limit)}.item(), dtype='int64')"
             self.line(f"{ends[0]}, {ends[1]} = lax.scan({name}, {start}, {span})")
             self._results(op, states, ends)
             return
@@ -285,7 +285,7 @@ def host_values(value: SSAValue) -> tuple[set[SSAValue], str | None]:
         needed.add(current)
         if op.name in _FROM_SHAPES or _is_constant(op):
             continue
-        if op.regions or len(op.results) != 1:
+        if op.has_body or len(op.results) != 1:
             return set(), f"the results of {describe(op)}"
         waiting.extend(op.operands)
     return needed, None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+from xdsl.ir import TypeAttribute
 
 from ...dialects.onnx import DenseAttr, OnnxOp
 from ...dialects.onnx.base import python_value
@@ -21,7 +22,12 @@ ELEMENT_TYPE_ATTRIBUTES = frozenset(["to", "dtype", "output_dtype", "output_data
 
 def kernel_attributes(op: OnnxOp) -> dict[str, Any]:
     """The attributes of `op` as its kernel takes them; weights stay WeightAttr."""
-    return {name: _kernel_value(name, value) for name, value in op.properties.items()}
+    return {
+        name: _kernel_value(name, value)
+        for name, value in op.properties.items()
+        # A type is the result's, which inference knows; no kernel needs it.
+        if not isinstance(value, TypeAttribute)
+    }
 
 
 def _kernel_value(name: str, value: Any) -> Any:

@@ -286,4 +286,11 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "Unique": unique,
 }
 
-STATIC: dict[str, tuple[int, ...]] = {"OneHot": (1,), "TopK": (1,)}
+STATIC: dict[str, tuple[int, ...]] = {
+    "Compress": (1,),
+    "NonMaxSuppression": (0, 1, 2, 3, 4),
+    "NonZero": (0,),
+    "OneHot": (1,),
+    "TopK": (1,),
+    "Unique": (0,),
+}

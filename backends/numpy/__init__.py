@@ -86,7 +86,7 @@ class NumpyEmitter(Emitter):
         given = "True" if is_none(condition.type) else f"bool({self.name(condition)})"
         self.line(f"{count}, {go} = 0, {given}")
         bounded = not is_none(limit.type)
-        within = f" and {count} < int({self.name(limit)})" if bounded else ""
+        within = f" and {count} < {self.name(limit)}.item()" if bounded else ""
         self.line(f"while {go}{within}:  # {origin(op)}")
         self.level += 1
         self.line(f"{turn}, {keep} = np.asarray({count}, 'int64'), np.asarray({go})")

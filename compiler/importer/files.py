@@ -82,6 +82,8 @@ class ModelFile:
                 flat = np.ravel_multi_index(tuple(indices.T), shape)
             if flat.size and flat.min() < 0:
                 raise IndexError("an index is negative")
+            if flat.shape != values.shape:
+                raise ValueError(f"{flat.size} indices for {values.size} values")
             full[flat] = values
         except (ValueError, IndexError) as error:
             raise ModelError(

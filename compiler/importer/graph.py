@@ -287,6 +287,8 @@ class GraphImporter:
         for proto in attributes:
             if proto.name not in schema.attributes:
                 raise ValueError(f"{schema.name} has no attribute {proto.name!r}")
+            if proto.type == onnx.AttributeProto.GRAPH:
+                raise ValueError(f"subgraph {proto.name!r} is not supported")
             if proto.type == onnx.AttributeProto.TENSOR:
                 properties[proto.name] = self._tensor_attribute(builder, proto)
                 continue

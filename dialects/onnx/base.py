@@ -230,6 +230,13 @@ class OnnxOp(IRDLOperation):
             regions=[regions[name] for name in wanted],
         )
 
+    @property
+    def has_body(self) -> bool:
+        """
+        Whether a graph attribute is set; one that is optional may be an empty region.
+        """
+        return any(region.blocks for region in self.regions)
+
     def python_attributes(self) -> dict[str, Any]:
         """
         The attributes that are set, as Python values: int, float, str, tuples of these.

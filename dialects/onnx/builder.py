@@ -90,11 +90,12 @@ class OnnxBuilder:
         wanted += [False] * (_fixed(definition.results) - len(wanted))
         if types is None:
             types = result_types(name, values, properties, wanted, self.integers)
+        absent = len(definition.regions) - len(regions)
         op = made.create(
             operands=values,
             result_types=types,
             properties=properties,
-            regions=regions,
+            regions=[*regions, *(Region() for _ in range(absent))],
             location=self.location,
         )
         self.insert(op)

@@ -201,6 +201,9 @@ def merge_types(a: Attribute, b: Attribute) -> Attribute:
     for container in (SequenceType, OptionalType):
         if isinstance(a, container) and isinstance(b, container):
             return container(merge_types(a.element, b.element))
+    if isinstance(a, OptionalType) or isinstance(b, OptionalType):
+        inner = [k.element if isinstance(k, OptionalType) else k for k in (a, b)]
+        return OptionalType(merge_types(*inner))
     if element_of(a) is None or element_of(a) != element_of(b):
         raise InferenceError(f"one branch gives {a}, another {b}")
     element = element_of(a)

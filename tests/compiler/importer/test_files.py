@@ -345,7 +345,9 @@ def test_a_rest_of_a_byte_is_ignored(tmp_path: Path, name: str) -> None:
 
 def test_strings(tmp_path: Path) -> None:
     texts = [b"plain", "straße".encode(), b"", b'q"uote\n', b"\xff\xfe", b"nul\0"] * 5
-    tensor = helper.make_tensor("w", TensorProto.STRING, [5, 6], texts)
+    tensor = TensorProto(
+        name="w", data_type=TensorProto.STRING, dims=[5, 6], string_data=texts
+    )
     path = write(tmp_path, tensor)
     (found,) = compile_model(path, backend="numpy")()
     assert found.shape == (5, 6)
@@ -424,7 +426,8 @@ def sparse_model(
     node = helper.make_node("Neg", ["s"], ["y"])
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, dims)
     graph = helper.make_graph([node], "g", [], [output], sparse_initializer=[sparse])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    opset = helper.make_opsetid("", 21)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=10)
 
 
 @pytest.mark.parametrize(

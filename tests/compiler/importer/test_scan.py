@@ -76,7 +76,8 @@ def test_stripped_model_and_slices_give_the_model_back() -> None:
     split = skeleton(memoryview(content))
     assert restored(content, split) == model
     assert sorted(split.weights) == [0, 3]
-    assert len(split.content) == len(content) - 1200 - MIN_BYTES - 6
+    assert values(8).tobytes() in split.content
+    assert values(300).tobytes() not in split.content
 
 
 def test_a_slice_of_another_tensor_is_noticed() -> None:

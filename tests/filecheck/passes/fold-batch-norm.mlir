@@ -3,8 +3,9 @@
 // The offset becomes the bias of a convolution that had none.
 // CHECK-LABEL: @folded
 // CHECK-NOT: onnx.BatchNormalization
-// CHECK: %w_1 = onnx.Constant #onnx.weight<"w.folded"> : tensor<1x1x1xf32>
-// CHECK: %y = onnx.Conv(%x, %w_1, %{{.*}}) {group = 1 : i64} : (tensor<1x1x4xf32>, tensor<1x1x1xf32>, tensor<1xf32>) -> tensor<1x1x4xf32>
+// CHECK: %w = onnx.Constant #onnx.weight<"w.folded"> : tensor<1x1x1xf32>
+// CHECK-NEXT: %o = onnx.Constant #onnx.weight<"o.folded"> : tensor<1xf32>
+// CHECK-NEXT: %y = onnx.Conv(%x, %w, %o) {group = 1 : i64} : (tensor<1x1x4xf32>, tensor<1x1x1xf32>, tensor<1xf32>) -> tensor<1x1x4xf32>
 // CHECK-NOT: onnx.BatchNormalization
 func.func @folded(%x: tensor<1x1x4xf32>) -> tensor<1x1x4xf32> {
   %none = onnx.none : none
