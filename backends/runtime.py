@@ -76,17 +76,30 @@ FILE_DTYPES = {
     "F64": "float64",
 }
 
-BITS = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}
+BITS = {
+    "int4": 4,
+    "uint4": 4,
+    "float4_e2m1fn": 4,
+    "int2": 2,
+    "uint2": 2,
+    "float6_e2m3fn": 6,
+    "float6_e3m2fn": 6,
+}
 
 
 def from_bytes(content: Any, kind: str, shape: tuple[int, ...]) -> Array:
     """
-    The tensor in a file's bytes; elements of 2 or 4 bits are packed, lowest bits first.
+    The tensor in a file's bytes; elements of less than 8 bits are packed, lowest first.
     """
     dtype = dtype_of(kind)
     if kind not in BITS:
         return np.frombuffer(content, dtype).reshape(shape)
     bits = BITS[kind]
+    if 8 % bits:
+        each = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
+        each = each[: math.prod(shape) * bits].reshape(-1, bits)
+        whole = np.packbits(each, 1, bitorder="little").reshape(-1)
+        return whole.view(dtype).reshape(shape)
     places = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
     codes = np.frombuffer(content, np.uint8)[:, None] >> places
     codes = (codes & np.uint8((1 << bits) - 1)).reshape(-1)[: math.prod(shape)]
@@ -188,7 +201,7 @@ def random_array(
     dtype = dtype_of(kind)
     if kind == "bool":
         return rng.integers(0, 2, shape).astype(bool)
-    if dtype.kind in "iu" or kind in BITS:
+    if kind.startswith(("int", "uint")):
         limit = 1 << (BITS.get(kind, 8) - (not kind.startswith("u")))
         high = 256 if dtype.itemsize > 1 else limit
         return rng.integers(0, bound or high, shape).astype(dtype)

@@ -168,7 +168,7 @@ class Artifact:
         """The outputs in the model's order."""
         return [_spec(entry) for entry in self.manifest["outputs"]]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run; TypeError or ValueError says which input was found and which wanted."""
         return self.module.run(*args, **kwargs)
 

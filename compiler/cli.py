@@ -416,7 +416,8 @@ def read_npy(name: str, path: str) -> Any:
             return np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-    except (ValueError, EOFError, MemoryError, OverflowError) as error:
+    except Exception as error:
+        # NumPy parses the header as Python and raises whatever that raises.
         reason = f"found no plain .npy array: {first_line(error)}"
     raise SardonyxError(f"-i {name}: {path}: cannot be read: {reason}")
 

@@ -86,12 +86,13 @@ class Executable:
 
     @cached_property
     def _namespace(self) -> dict[str, Any]:
-        code = compile(self.source, f"<sardonyx {self.model.name or 'model'}>", "exec")
+        name = ascii(self.model.name)[1:-1] or "model"
+        code = compile(self.source, f"<sardonyx {name}>", "exec")
         namespace: dict[str, Any] = {"__name__": "sardonyx_program", "__file__": ""}
         exec(code, namespace)
         return namespace
 
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run; TypeError or ValueError says which input was found and which wanted."""
         spec = [entry.entry() for entry in self.inputs]
         values = runtime.bind(spec, args, kwargs)

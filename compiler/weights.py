@@ -81,7 +81,10 @@ def read_weights(path: Path, store: WeightStore) -> None:
         data = content[8 + size :]
         for key, entry in header.items():
             _add(store, key, entry, logical, data)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise WeightsError(f"{path}: cannot be read: {reason}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a weight file: {error}") from error
 
 

@@ -64,6 +64,28 @@ def assert_close(found: Any, wanted: Any, factor: float = 1.0, what: str = "") -
     )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write the golden files anew instead of comparing with them",
+    )
+
+
+@pytest.fixture(name="golden")
+def golden_fixture(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """``golden(path, text)``: `text` is what the golden file at `path` holds."""
+
+    def golden(path: Path, text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        wanted = path.read_text(encoding="utf-8")
+        assert text == wanted, f"{path.name} differs: look, then --update-golden"
+
+    return golden
+
+
 @pytest.fixture(name="assert_close")
 def assert_close_fixture() -> Any:
     return assert_close

@@ -1,5 +1,6 @@
 """Runs every file under tests/filecheck through lit, each as a test of its own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +21,9 @@ def run_lit(*arguments: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_file(file: Path, tmp_path: Path) -> None:
-    # lit writes its temporary files beside the test unless told where.
     done = run_lit("--param", f"output={tmp_path}", FOLDER / file)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "Passed: 1" in done.stdout.replace(" ", "").replace(":", ": ")
+    assert re.search(r"Passed *: 1 ", done.stdout), done.stdout
 
 
 def test_there_are_files() -> None:

@@ -19,7 +19,7 @@ from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
 from ...dialects.onnx import OnnxOp, WeightAttr, WeightStore
 from ...dialects.onnx.base import python_value
-from ...dialects.onnx.provenance import describe
+from ...dialects.onnx.provenance import argument_name, describe
 from ...dialects.onnx.types import element_of, is_none, shape_of
 from ..kernels import KERNELS as SHARED
 from ..kernels import STATIC, Kernel
@@ -39,6 +39,14 @@ TABLE: dict[str, Kernel] = {**SHARED, **KERNELS}
 """The kernel of every op that JAX can trace."""
 
 _FROM_SHAPES = ("onnx.Shape", "onnx.Size")
+_DATA_DEPENDENT = (
+    "onnx.Compress",
+    "onnx.NonMaxSuppression",
+    "onnx.NonZero",
+    "onnx.Unique",
+)
+"""Operators whose result's size is in their operands' values."""
+
 MAX_HOST_ELEMENTS = 4096
 """The largest weight that may fix a shape; it becomes a literal in the program."""
 
@@ -58,17 +66,26 @@ class JaxEmitter(Emitter):
             if op.name in _FROM_SHAPES:
                 self.host.add(op.results[0])
             for value in _fixing(op):
-                known, reason = host_values(value)
-                if reason is not None:
-                    raise LoweringError(
-                        f"{describe(op)}: a shape depends on {reason}, which JAX "
-                        "cannot know before it runs"
+                self._require(value, f"{describe(op)}: a shape depends on")
+            if op.name in _DATA_DEPENDENT:
+                for value in op.operands:
+                    self._require(
+                        value, f"{describe(op)}: its result's size depends on"
                     )
-                self.host |= known
+                self.host |= set(op.results)
             if op.name in ("onnx.If", "onnx.Loop"):
                 known, reason = host_values(op.operands[0])
                 if reason is None:
                     self.host |= known
+
+    def _require(self, value: SSAValue, complaint: str) -> None:
+        """Let NumPy compute `value` while JAX traces; LoweringError if it cannot."""
+        known, reason = host_values(value)
+        if reason is not None:
+            raise LoweringError(
+                f"{complaint} {reason}, which JAX cannot know before it runs"
+            )
+        self.host |= known
 
     def namespace(self, op: OnnxOp) -> str:
         return "np" if op.results[0] in self.host else self.xp
@@ -280,12 +297,12 @@ def host_values(value: SSAValue) -> tuple[set[SSAValue], str | None]:
         if current in needed or is_none(current.type):
             continue
         if not isinstance(current, OpResult):
-            return set(), f"the values of input {current.name_hint!r}"
+            return set(), f"the values of input {argument_name(current)!r}"
         op = current.op
         needed.add(current)
         if op.name in _FROM_SHAPES or _is_constant(op):
             continue
-        if op.has_body or len(op.results) != 1:
+        if not isinstance(op, OnnxOp) or op.has_body or len(op.results) != 1:
             return set(), f"the results of {describe(op)}"
         waiting.extend(op.operands)
     return needed, None
@@ -314,13 +331,13 @@ def _always_true(value: SSAValue, body: Block) -> bool:
 
 
 def _differ(one: Attribute, other: Attribute) -> bool:
-    """Whether two tensors' shapes differ whatever the sizes of the inputs are."""
+    """Whether two tensors' shapes are known and differ, for some sizes at least."""
     a, b = shape_of(one), shape_of(other)
     if a is None or b is None:
         return False
     pairs = zip(a, b, strict=False)
     return len(a) != len(b) or any(
-        d is not None and e is not None and d.equals(e) is False for d, e in pairs
+        d is not None and e is not None and d != e for d, e in pairs
     )
 
 

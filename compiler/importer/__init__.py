@@ -24,7 +24,7 @@ from ...dialects.onnx.types import element_of
 from ..context import make_context
 from ..model import Model, name_entry
 from .files import ModelError, ModelFile, open_model
-from .graph import Frame, GraphImporter, Scope
+from .graph import Frame, GraphImporter, Scope, opset_versions
 from .regions import retype
 
 __all__ = ["ModelError", "import_model"]
@@ -54,10 +54,7 @@ def _import(file: ModelFile) -> Model:
     graph = file.proto.graph
     importer = GraphImporter(file, context.store)
     importer.declared = _declared([*graph.value_info, *graph.output])
-    opsets = {
-        "" if entry.domain == "ai.onnx" else entry.domain: entry.version
-        for entry in file.proto.opset_import
-    }
+    opsets = opset_versions(file.proto.opset_import)
     initialized = {tensor.name for tensor in graph.initializer}
     # Before IR version 4 every initializer was listed among the inputs too.
     inputs = [info for info in graph.input if info.name not in initialized]

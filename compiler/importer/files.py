@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 
 from ...dialects.errors import SardonyxError
 from ...dialects.onnx.proto import array_from_proto, element_name, tensor_shape
@@ -142,6 +143,7 @@ def map_file(path: Path) -> memoryview:
 def open_model(source: str | Path | onnx.ModelProto) -> ModelFile:
     """Open the model at a path, or one in memory; ModelError if it is none."""
     if isinstance(source, onnx.ModelProto):
+        _check_text(source, "")
         return ModelFile(source, None)
     path = Path(source)
     try:
@@ -156,5 +158,18 @@ def open_model(source: str | Path | onnx.ModelProto) -> ModelFile:
         raise ModelError(f"{path}: not an ONNX model, or truncated: {error}") from error
     if not proto.HasField("graph") or not proto.opset_import:
         raise ModelError(f"{path}: not an ONNX model: found no graph or no opset")
+    _check_text(proto, f"{path}: ")
     mapped = {number: file[place] for number, place in split.weights.items()}
     return ModelFile(proto, path.parent, mapped)
+
+
+def _check_text(message: Message, where: str) -> None:
+    """Raise ModelError if a name is not UTF-8: protobuf hands it out as bytes."""
+    for entry, value in message.ListFields():
+        if entry.type == FieldDescriptor.TYPE_MESSAGE:
+            for inner in [value] if isinstance(value, Message) else value:
+                _check_text(inner, where)
+        elif entry.type == FieldDescriptor.TYPE_STRING:
+            for text in [value] if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    raise ModelError(f"{where}{entry.name} {text!r} is not UTF-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -178,7 +178,7 @@ class GraphImporter:
             self._call(node, frame, block)
             return
         name = frame.prefix + (node.name or next(filter(None, node.output), ""))
-        where = f"node {name!r} ({node.op_type})"
+        where = f"node {name!r} ({_shown(node.op_type)})"
         try:
             outputs = self._emit(node, name, frame, block)
         except (InferenceError, ValueError, TypeError, IndexError) as error:
@@ -208,11 +208,14 @@ class GraphImporter:
         builder = self.builder(block)
         builder.location = location(name, [t for t in node.output if t])
         operands = [
-            self.lookup(t, frame, f"node {name!r} ({node.op_type})") if t else None
+            self.lookup(t, frame, f"node {name!r} ({_shown(node.op_type)})")
+            if t
+            else None
             for t in node.input
         ]
         given = [self._resolved(a, frame) for a in node.attribute]
         attributes = [a for a in given if a is not None]
+        check_form(defs.get_schema(node.op_type, since, domain), node, attributes)
         if node.op_type == "Constant" and not domain:
             return [self._constant(builder, node.output[0], attributes)]
         wanted = tuple(bool(tensor) for tensor in node.output)
@@ -285,8 +288,6 @@ class GraphImporter:
         schema = OPS[op_name].schema()
         properties: dict[str, Attribute] = {}
         for proto in attributes:
-            if proto.name not in schema.attributes:
-                raise ValueError(f"{schema.name} has no attribute {proto.name!r}")
             if proto.type == onnx.AttributeProto.GRAPH:
                 raise ValueError(f"subgraph {proto.name!r} is not supported")
             if proto.type == onnx.AttributeProto.TENSOR:
@@ -295,13 +296,6 @@ class GraphImporter:
             value = attribute_from_proto(schema, proto)
             if not is_default(schema, proto.name, value):
                 properties[proto.name] = value
-        missing = [
-            name
-            for name, declared in schema.attributes.items()
-            if declared.required and name not in properties
-        ]
-        if missing:
-            raise ValueError(f"attribute {missing[0]!r} is missing")
         return properties
 
     def _tensor_attribute(
@@ -343,7 +337,7 @@ class GraphImporter:
         key = (node.domain, node.op_type, node.overload)
         function = self.functions[key]
         name = frame.prefix + (node.name or next(filter(None, node.output), ""))
-        where = f"node {name!r} (function {node.op_type})"
+        where = f"node {name!r} (function {_shown(node.op_type)})"
         if key in self.calls:
             raise ModelError(f"{where}: the function calls itself")
         if len(self.calls) >= MAX_DEPTH:
@@ -351,6 +345,11 @@ class GraphImporter:
         if len(node.input) > len(function.input):
             raise ModelError(
                 f"{where}: found {len(node.input)} inputs, wanted {len(function.input)}"
+            )
+        if len(node.output) > len(function.output):
+            raise ModelError(
+                f"{where}: found {len(node.output)} outputs, "
+                f"wanted {len(function.output)}"
             )
         scope = Scope()
         for index, parameter in enumerate(function.input):
@@ -361,9 +360,9 @@ class GraphImporter:
                 scope.values[parameter] = self.builder(block).none()
         inner = Frame(
             scope,
-            {o.domain: o.version for o in function.opset_import},
+            opset_versions(function.opset_import),
             f"{name}/",
-            self._call_attributes(node, function, frame),
+            self._call_attributes(node, function, frame, where),
             frame.depth + 1,
         )
         self.calls.append(key)
@@ -377,10 +376,19 @@ class GraphImporter:
                 frame.scope.values[tensor] = value
 
     def _call_attributes(
-        self, node: onnx.NodeProto, function: onnx.FunctionProto, frame: Frame
+        self,
+        node: onnx.NodeProto,
+        function: onnx.FunctionProto,
+        frame: Frame,
+        where: str,
     ) -> dict[str, onnx.AttributeProto]:
         given = {a.name: a for a in function.attribute_proto}
+        known = {*given, *function.attribute}
         for attribute in node.attribute:
+            if attribute.name not in known:
+                raise ModelError(
+                    f"{where}: the function has no attribute {attribute.name!r}"
+                )
             resolved = self._resolved(attribute, frame)
             if resolved is not None:
                 given[attribute.name] = resolved
@@ -560,6 +568,47 @@ def _locate_outputs(
 
 _REGION_OPS = {"onnx.If": 1, "onnx.Loop": 1, "onnx.Scan": 9, "onnx.SequenceMap": 17}
 """The operators with subgraphs, and the first opset of the form they have today."""
+
+
+def _shown(name: str) -> str:
+    """A name without its quotes, on one line whatever it holds."""
+    return repr(name)[1:-1]
+
+
+def check_form(
+    schema: defs.OpSchema,
+    node: onnx.NodeProto,
+    attributes: Sequence[onnx.AttributeProto],
+) -> None:
+    """
+    Raise ValueError unless `node` has the inputs, outputs and attributes of `schema`.
+    """
+    counts = (
+        ("inputs", len(node.input), schema.min_input, schema.max_input),
+        ("outputs", len(node.output), schema.min_output, schema.max_output),
+    )
+    for word, count, low, high in counts:
+        if not low <= count <= high:
+            wanted = low if low == high else f"{low} to {high}"
+            wanted = f"at least {low}" if count < low < high else wanted
+            raise ValueError(f"found {count} {word}, wanted {wanted}")
+    declared = schema.attributes
+    for proto in attributes:
+        if proto.name not in declared:
+            raise ValueError(f"{schema.name} has no attribute {proto.name!r}")
+        found = onnx.AttributeProto.AttributeType.Name(proto.type)
+        expected = str(declared[proto.name].type).rpartition(".")[2]
+        if found != expected:
+            raise ValueError(f"attribute {proto.name!r} is {found}, wanted {expected}")
+    given = {proto.name for proto in attributes}
+    for name, entry in declared.items():
+        if entry.required and name not in given:
+            raise ValueError(f"attribute {name!r} is missing")
+
+
+def opset_versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    """The opset of every domain; ``ai.onnx`` is another name of the default one."""
+    return {"" if e.domain == "ai.onnx" else e.domain: e.version for e in entries}
 
 
 def schema_versions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from xdsl.dialects.builtin import i1, i64
 from xdsl.ir import Attribute, Region, SSAValue
@@ -40,7 +41,7 @@ class ScanTypes:
     state: list[Attribute]
     elements: list[Attribute]
     length: Dim | None
-    output_axes: tuple[int, ...]
+    attributes: Mapping[str, Any]
 
     @staticmethod
     def of(
@@ -53,20 +54,33 @@ class ScanTypes:
             raise ValueError(f"found {scanned} scan inputs of {len(given)} inputs")
         split = len(given) - scanned
         axes = attributes.get("scan_input_axes") or (0,) * scanned
-        if len(axes) != scanned:
-            raise ValueError(f"found {len(axes)} scan_input_axes, wanted {scanned}")
+        _check_count(attributes, "scan_input_axes", scanned)
+        _check_count(attributes, "scan_input_directions", scanned)
         elements = [_slice(k, a) for k, a in zip(given[split:], axes, strict=True)]
-        lengths = (_length(k, a) for k, a in zip(given[split:], axes, strict=True))
-        length = next((known for known in lengths if known is not None), None)
-        output_axes = attributes.get("scan_output_axes") or ()
-        return ScanTypes(list(given[:split]), elements, length, output_axes)
+        lengths = [_length(k, a) for k, a in zip(given[split:], axes, strict=True)]
+        known = [length for length in lengths if length is not None]
+        for length in known[1:]:
+            if known[0].equals(length) is False:
+                raise ValueError(f"scan inputs have {known[0]} and {length} slices")
+        length = known[0] if known else None
+        return ScanTypes(list(given[:split]), elements, length, attributes)
 
     def stacked(self, kinds: Sequence[Attribute]) -> list[Attribute]:
         """The types of the scan outputs whose slices have types `kinds`."""
-        axes = self.output_axes or (0,) * len(kinds)
-        if len(axes) != len(kinds):
-            raise ValueError(f"found {len(axes)} scan_output_axes, wanted {len(kinds)}")
+        _check_count(self.attributes, "scan_output_axes", len(kinds))
+        _check_count(self.attributes, "scan_output_directions", len(kinds))
+        axes = self.attributes.get("scan_output_axes") or (0,) * len(kinds)
+        for kind, axis in zip(kinds, axes, strict=True):
+            rank = len(shape_of(kind) or ()) + 1
+            if shape_of(kind) is not None and not -rank <= axis < rank:
+                raise ValueError(f"scan axis {axis} is not in a stack of {kind}")
         return [stacked(k, a, self.length) for k, a in zip(kinds, axes, strict=True)]
+
+
+def _check_count(attributes: Mapping[str, Any], name: str, wanted: int) -> None:
+    found = len(attributes.get(name) or ())
+    if found not in (0, wanted):
+        raise ValueError(f"found {found} {name}, wanted {wanted}")
 
 
 def _slice(kind: Attribute, axis: int) -> Attribute:

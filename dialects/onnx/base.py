@@ -491,6 +491,9 @@ def op_name(schema: OpSchema) -> str:
 def _constraint(
     schema: OpSchema, parameter: OpSchema.FormalParameter
 ) -> ValueConstraint:
+    if schema.name == "Constant":
+        # Initializers are constants too, and may have any element type.
+        return ValueConstraint(frozenset(_all_tensors()), None, False)
     allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
     type_name = parameter.type_str
     optional = parameter.option != _Single
@@ -501,14 +504,19 @@ def _constraint(
     return ValueConstraint(frozenset(allowed[type_name]), variable, optional)
 
 
+def _all_tensors() -> list[str]:
+    return [f"tensor({_element_string(element)})" for element in DTYPE_NAMES]
+
+
 def _effects(schema: OpSchema) -> tuple[OpTrait, ...]:
     has_graph = any(a.type == _KINDS.GRAPH for a in schema.attributes.values())
     if has_graph:
         return (RecursiveMemoryEffect(),)
-    # onnx's stubs leave this property out.
+    # onnx's stubs leave this property out. Where onnx says nothing (SpaceToDepth, say)
+    # the operator is a function of its inputs as the others are: none has state.
     determinism = cast(Any, schema).node_determinism
-    pure = determinism == OpSchema.NodeDeterminism.Deterministic
-    return (Pure(),) if pure else ()
+    random = determinism == OpSchema.NodeDeterminism.NonDeterministic
+    return () if random else (Pure(),)
 
 
 def op_class(schema: OpSchema) -> type[OnnxOp]:

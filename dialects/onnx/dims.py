@@ -178,12 +178,18 @@ class Dim:
         bound = (other - self).lower_bound
         if bound is not None and bound >= 0:
             return True
+        return self.minimum_with(other) is not None
+
+    def minimum_with(self, other: Dim) -> Dim | None:
+        """The dimension whose minimum with `other` this is, if it is written so."""
         if len(self.terms) != 1 or len(self.terms[0][0]) != 1 or self.terms[0][1] != 1:
-            return False
+            return None
         atom = self.terms[0][0][0]
         if not isinstance(atom, Call) or atom.function != "min":
-            return False
-        return other in (atom.left, atom.right)
+            return None
+        if other not in (atom.left, atom.right):
+            return None
+        return atom.right if other == atom.left else atom.left
 
     def divided_by(self, other: Dim) -> Dim | None:
         """``self / other`` where the division leaves no rest for all sizes."""

@@ -277,8 +277,19 @@ def _broadcast_dim(a: Dim | None, b: Dim | None) -> Dim | None:
             return one
     if a is None or b is None:
         return None
-    # A size that never exceeds the other is equal to it, or is the 1 that is stretched.
-    return b if a.at_most(b) else a if b.at_most(a) else None
+    return b if _covers(b, a) else a if _covers(a, b) else None
+
+
+def _covers(wide: Dim, narrow: Dim) -> bool:
+    """Whether both, where they broadcast, always give `wide`."""
+    # A size that never exceeds the other is equal to it, or is the 1 that is stretched,
+    # or is 0 beside a 1, and then the result is 0.
+    if not narrow.at_most(wide):
+        return False
+    if (narrow.lower_bound or 0) >= 1 or wide.divided_by(narrow) is not None:
+        return True
+    rest = narrow.minimum_with(wide)
+    return rest is not None and (rest.lower_bound or 0) >= 1
 
 
 def _broadcasting(facts: Facts) -> Shape | None:
@@ -384,13 +395,12 @@ def _slice(facts: Facts) -> Shape | None:
     data = facts.shape(0)
     if data is None:
         return None
-    axes = _axes(facts, 3, len(data))
-    if axes is None:
+    axes, starts, ends = _axes(facts, 3, len(data)), facts.values(1), facts.values(2)
+    if axes is None or (starts is None and not facts.present(3)):
         return (None,) * len(data)
-    starts, ends = facts.values(1), facts.values(2)
     steps = facts.values(4) if facts.present(4) else [Dim.of(1)] * len(axes)
-    if not facts.present(3):
-        axes = axes[: len(starts or [])]
+    if starts is not None and not facts.present(3):
+        axes = axes[: len(starts)]
     dims = list(data)
     for place, axis in enumerate(axes):
         bounds = [v[place] if v and place < len(v) else None for v in (starts, ends)]

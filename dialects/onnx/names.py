@@ -1,8 +1,8 @@
 """
 Names of SSA values: valid, telling, and each once in a module.
 
-xDSL's printer tells equal hints apart with a suffix that another value's hint may
-already have, and then the text does not parse. With every hint different, it never
+xDSL's printer tells equal hints apart with a suffix, `_1`, that another value's hint
+may already have, and then the text does not parse. Where no hint ends so, it never
 comes to that.
 """
 
@@ -14,6 +14,7 @@ from xdsl.ir import Operation, SSAValue
 
 _INVALID = re.compile(r"[^A-Za-z0-9_]+")
 _SUFFIX = re.compile(r"_\d+$")
+_SUFFIXES = re.compile(r"(_\d+)+$")
 MAX_LENGTH = 48
 
 
@@ -53,18 +54,13 @@ class Names:
 
 
 def name_values(root: Operation) -> None:
-    """Make the name hints below `root` differ, in program order."""
-    names = Names()
+    """Make the names that xDSL prints below `root` differ: no hint ends in a number."""
     for op in root.walk():
         for value in (*op.results, *_block_arguments(op)):
-            _rename(value, names)
+            if value.name_hint is not None:
+                value.name_hint = _SUFFIXES.sub("", value.name_hint) or None
 
 
 def _block_arguments(op: Operation) -> list[SSAValue]:
     blocks = [block for region in op.regions for block in region.blocks]
     return [argument for block in blocks for argument in block.args]
-
-
-def _rename(value: SSAValue, names: Names) -> None:
-    if value.name_hint is not None:
-        value.name_hint = names.unique(value.name_hint)

@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import (
     NameLoc,
     NoneAttr,
 )
-from xdsl.ir import Attribute, Operation
+from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 
 from .text import attr_text, text_attr
 
@@ -71,6 +71,12 @@ def tensor_names(op: Operation) -> tuple[str, ...]:
     below = parts[-1].location
     names = (_text(part) for part in _parts(below))
     return tuple(name for name in names if name is not None)
+
+
+def argument_name(argument: SSAValue) -> str:
+    """The name that an input of a graph had in ONNX; empty if it is not known."""
+    where = argument.location if isinstance(argument, BlockArgument) else UNKNOWN_LOC
+    return attr_text(where.desc) if isinstance(where, NameLoc) else ""
 
 
 def describe(op: Operation) -> str:

@@ -25,6 +25,7 @@ from .types import ELEMENT_TYPES, Array, dtype, element_type, numpy_dtype
 BITS = {
     **dict.fromkeys(("int4", "uint4", "float4_e2m1fn"), 4),
     **dict.fromkeys(("int2", "uint2"), 2),
+    **dict.fromkeys(("float6_e2m3fn", "float6_e3m2fn"), 6),
 }
 """The element types of which several share a byte in files, and their width in bits."""
 
@@ -202,6 +203,9 @@ def pack(array: Array, element: str) -> memoryview:
     if element not in BITS:
         return _view(flat.view(np.uint8)).cast("B")
     bits = BITS[element]
+    if 8 % bits:
+        each = np.unpackbits(flat.view(np.uint8)[:, None], 1, bitorder="little")
+        return _view(np.packbits(each[:, :bits], bitorder="little"))
     per_byte = 8 // bits
     codes = flat.view(np.uint8) & ((1 << bits) - 1)
     codes = np.pad(codes, (0, -codes.size % per_byte)).reshape(-1, per_byte)
@@ -224,6 +228,11 @@ def unpack(buffer: memoryview, element: str, shape: tuple[int, ...]) -> Array:
     if element not in BITS:
         return np.frombuffer(buffer, kind).reshape(shape)
     bits = BITS[element]
+    if 8 % bits:
+        each = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
+        each = each[: math.prod(shape) * bits].reshape(-1, bits)
+        codes = np.packbits(each, 1, bitorder="little").reshape(-1)
+        return codes.view(kind).reshape(shape)
     places = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
     codes = np.frombuffer(buffer, np.uint8)[:, None] >> places
     codes = (codes & np.uint8((1 << bits) - 1)).reshape(-1)[: math.prod(shape)]

@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from onnx.reference import ReferenceEvaluator
 from sardonyx.compiler import compile_model, import_model
 from sardonyx.compiler.importer import ModelError
 from sardonyx.compiler.importer.graph import MAX_DEPTH
@@ -18,16 +17,14 @@ HEAD = '<domain: "local", opset_import: ["": 21, "local": 1]>\n'
 
 @pytest.fixture
 def check(oracle: Any, assert_close: Any) -> Any:
-    """Run a model on both backends beside the oracles."""
+    """Run a model on both backends beside ONNX Runtime."""
 
     def checked(model: onnx.ModelProto, **inputs: Any) -> None:
         wanted = oracle(model, inputs)
-        reference = ReferenceEvaluator(model).run(None, inputs)
         for backend in ("numpy", "jax"):
             found = compile_model(model, backend=backend, pipeline="O0")(**inputs)
-            for a, b, c in zip(found, wanted, reference, strict=True):
+            for a, b in zip(found, wanted, strict=True):
                 assert_close(a, b, what=backend)
-                assert_close(a, c, factor=4, what=f"{backend} beside the reference")
 
     return checked
 
@@ -74,18 +71,21 @@ def test_nested_calls(parse: Any, check: Any) -> None:
     ]
 
 
-def test_several_outputs_some_unwanted(parse: Any, check: Any) -> None:
+def test_several_outputs_some_unwanted(parse: Any, assert_close: Any) -> None:
     model = parse(
         """g (float[2,3] x) => (float[2,3] y, float[2,3] z) {
-          y, z = local.two(x)
-          , w = local.two(z)
-          v = local.two(x)
+          , w = local.two(x)
+          v = local.two(w)
+          y, z = local.two(v)
         }
         """
         + HEAD
         + "two (a) => (b, c) { b = Neg(a) c = Abs(a) }"
     )
-    check(model, x=X)
+    for backend in ("numpy", "jax"):
+        y, z = compile_model(model, backend=backend)(X)
+        assert_close(y, np.abs(X))
+        assert_close(z, np.abs(X))
 
 
 def test_an_output_that_is_an_input(parse: Any, assert_close: Any) -> None:
@@ -103,7 +103,9 @@ ATTRIBUTES = (
     + """leak <slope: float = 0.25> (a) => (b) { b = LeakyRelu <alpha = @slope> (a) }
     """
     + HEAD
-    + """through <slope: float = 0.75> (a) => (b) { b = local.leak <slope = @slope> (a) }
+    + """through <slope: float = 0.75> (a) => (b) {
+      b = local.leak <slope = @slope> (a)
+    }
     """
     + HEAD
     + "bare <slope> (a) => (b) { b = LeakyRelu <alpha: float = @slope> (a) }"

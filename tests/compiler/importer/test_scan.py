@@ -1,7 +1,8 @@
-"""The scanner: what it leaves out goes back to what was there, and no bytes crash it."""
+"""The scanner: what it leaves out goes back to its place, and no bytes crash it."""
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from sardonyx.compiler import import_model
+from sardonyx.compiler.importer import ModelError
 from sardonyx.compiler.importer.scan import MIN_BYTES, Skeleton, skeleton
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
@@ -212,6 +214,25 @@ def test_mutated_bytes(mutations: list[tuple[int, int]]) -> None:
     check_bytes(bytes(content))
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(structure), st.integers(0, 255)),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_mutated_models_are_imported_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, mutations: list[tuple[int, int]]
+) -> None:
+    content = bytearray(SMALL)
+    for place, byte in mutations:
+        content[place] = byte
+    path = tmp_path_factory.getbasetemp() / "mutated.onnx"
+    path.write_bytes(content)
+    with suppress(ModelError):
+        import_model(path)
+
+
 @given(st.binary(max_size=200))
 def test_random_bytes(content: bytes) -> None:
     check_bytes(content)
@@ -266,7 +287,9 @@ def test_weights_in_the_model_file_are_not_read(tmp_path: Path) -> None:
 def test_reading_the_weights_would_be_noticed(tmp_path: Path) -> None:
     path = tmp_path / "read.onnx"
     array = np.ones(40 << 18, np.float32)
-    path.write_bytes(make_model(numpy_helper.from_array(array, "w")).SerializeToString())
+    path.write_bytes(
+        make_model(numpy_helper.from_array(array, "w")).SerializeToString()
+    )
     touched = "model.context.store['w'].array().copy()"
     assert grown_memory(path, f"kept = {touched}") > 32 << 20
     assert grown_memory(path) < 32 << 20
