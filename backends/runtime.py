@@ -8,14 +8,14 @@ ml_dtypes and the standard library. The compiler calls the same ones.
 from __future__ import annotations
 
 import json
-import math
 import mmap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import ml_dtypes
 import numpy as np
+
+from ..dialects.onnx.packing import BITS, dtype_of, unpack
 
 Array: TypeAlias = Any
 Spec: TypeAlias = Sequence[tuple[str, str, Sequence[int | str] | None, int | None]]
@@ -24,11 +24,6 @@ Spec: TypeAlias = Sequence[tuple[str, str, Sequence[int | str] | None, int | Non
 
 
 # --- weights ---
-
-
-def dtype_of(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of an element type: ``bfloat16`` and its like from ml_dtypes."""
-    return np.dtype(object if name == "string" else getattr(ml_dtypes, name, name))  # pyright: ignore[reportUnknownVariableType]
 
 
 def read_weights(path: str) -> dict[str, Array]:
@@ -56,7 +51,7 @@ def read_weights(path: str) -> dict[str, Array]:
         )
         if kind is None:
             raise ValueError(f"{path}: {key!r} has unknown dtype {entry['dtype']!r}")
-        arrays[key] = from_bytes(data[start:end], kind, tuple(shape))
+        arrays[key] = unpack(data[start:end], kind, tuple(shape))
     return arrays
 
 
@@ -75,39 +70,6 @@ FILE_DTYPES = {
     "F32": "float32",
     "F64": "float64",
 }
-
-BITS = {
-    "int4": 4,
-    "uint4": 4,
-    "float4_e2m1fn": 4,
-    "int2": 2,
-    "uint2": 2,
-    "float6_e2m3fn": 6,
-    "float6_e3m2fn": 6,
-}
-
-
-def from_bytes(content: Any, kind: str, shape: tuple[int, ...]) -> Array:
-    """
-    The tensor in a file's bytes; elements of less than 8 bits are packed, lowest first.
-    """
-    dtype = dtype_of(kind)
-    if kind not in BITS:
-        return np.frombuffer(content, dtype).reshape(shape)
-    bits = BITS[kind]
-    if 8 % bits:
-        each = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
-        each = each[: math.prod(shape) * bits].reshape(-1, bits)
-        whole = np.packbits(each, 1, bitorder="little").reshape(-1)
-        return whole.view(dtype).reshape(shape)
-    places = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
-    codes = np.frombuffer(content, np.uint8)[:, None] >> places
-    codes = (codes & np.uint8((1 << bits) - 1)).reshape(-1)[: math.prod(shape)]
-    if kind.startswith("int"):
-        sign = 1 << (bits - 1)
-        signed = (codes ^ np.uint8(sign)).astype(np.int8) - np.int8(sign)
-        return signed.astype(dtype).reshape(shape)
-    return codes.view(dtype).reshape(shape)
 
 
 # --- inputs ---

@@ -23,6 +23,7 @@ from xdsl.traits import Pure
 from ..backends.kernels import KERNELS
 from ..backends.kernels.apply import apply
 from ..dialects.onnx import OnnxBuilder, OnnxOp, WeightStore, store_of
+from ..dialects.onnx.base import SCHEMAS, type_string
 from ..dialects.onnx.integers import IntegerValues
 from ..dialects.onnx.store import DerivedWeight, Weight
 from ..dialects.onnx.types import (
@@ -34,6 +35,8 @@ from ..dialects.onnx.types import (
     is_none,
     static_shape,
 )
+
+_HELD = frozenset(SCHEMAS["onnx.Constant"].type_constraints[0].allowed_type_strs)
 
 LAZY_BYTES = 1 << 20
 """Results from this size on are computed when they are written, not before."""
@@ -62,6 +65,9 @@ def blocked(op: Operation, store: WeightStore, max_growth: int) -> str | None:
         return "not a pure function of its operands"
     if any(static_shape(r.type) is None for r in op.results if not is_none(r.type)):
         return "a result's size is not known"
+    for kind in op.result_types:
+        if not is_none(kind) and type_string(kind) not in _HELD:
+            return f"no constant holds {type_string(kind)}"
     given = [v for v in op.operands if not is_none(v.type)]
     if any(constant_of(value, store) is None for value in given):
         return "an operand is not constant"

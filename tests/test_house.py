@@ -116,8 +116,7 @@ def test_types_are_declared(folder: str):
 @pytest.mark.parametrize("module", ["sardonyx.compiler", "sardonyx.compiler.cli"])
 def test_import_is_light(module: str):
     probe = (
-        f"import sys, {module}; "
-        "print(*({'jax', 'onnxruntime'} & {*sys.modules}))"
+        f"import sys, {module}; print(*({{'jax', 'onnxruntime'}} & {{*sys.modules}}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe], check=True, capture_output=True, text=True

@@ -39,13 +39,8 @@ TABLE: dict[str, Kernel] = {**SHARED, **KERNELS}
 """The kernel of every op that JAX can trace."""
 
 _FROM_SHAPES = ("onnx.Shape", "onnx.Size")
-_DATA_DEPENDENT = (
-    "onnx.Compress",
-    "onnx.NonMaxSuppression",
-    "onnx.NonZero",
-    "onnx.Unique",
-)
-"""Operators whose result's size is in their operands' values."""
+_DATA_DEPENDENT = ("onnx.NonMaxSuppression", "onnx.NonZero", "onnx.Unique")
+"""Operators whose results JAX cannot give, even of what it knows: NumPy does."""
 
 MAX_HOST_ELEMENTS = 4096
 """The largest weight that may fix a shape; it becomes a literal in the program."""
@@ -68,10 +63,6 @@ class JaxEmitter(Emitter):
             for value in _fixing(op):
                 self._require(value, f"{describe(op)}: a shape depends on")
             if op.name in _DATA_DEPENDENT:
-                for value in op.operands:
-                    self._require(
-                        value, f"{describe(op)}: its result's size depends on"
-                    )
                 self.host |= set(op.results)
             if op.name in ("onnx.If", "onnx.Loop"):
                 known, reason = host_values(op.operands[0])

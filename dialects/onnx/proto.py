@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import UnrankedTensorType
 from xdsl.ir import Attribute
 
 from .base import OnnxOp, attribute, default_attribute, python_value
-from .store import file_bytes
+from .packing import file_bytes
 from .text import decode, encode
 from .types import (
     DTYPE_NAMES,

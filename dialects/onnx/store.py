@@ -13,21 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
 
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute
 
-from .types import ELEMENT_TYPES, Array, dtype, element_type, numpy_dtype
-
-BITS = {
-    **dict.fromkeys(("int4", "uint4", "float4_e2m1fn"), 4),
-    **dict.fromkeys(("int2", "uint2"), 2),
-    **dict.fromkeys(("float6_e2m3fn", "float6_e3m2fn"), 6),
-}
-"""The element types of which several share a byte in files, and their width in bits."""
+from .packing import file_bytes, pack, unpack
+from .types import ELEMENT_TYPES, Array, element_type, numpy_dtype
 
 
 class Weight(ABC):
@@ -184,63 +177,6 @@ class OnnxContext(Context):
 def store_of(ctx: Context) -> WeightStore | None:
     """The store that `ctx` carries; None for a context that is not ours."""
     return ctx.store if isinstance(ctx, OnnxContext) else None
-
-
-# --- bytes ---
-
-
-def file_bytes(element: str, shape: tuple[int, ...]) -> int:
-    """The bytes that a tensor takes in a file, sub-byte elements packed."""
-    count = math.prod(shape)
-    if element in BITS:
-        return (count * BITS[element] + 7) // 8
-    return count * dtype(element).itemsize
-
-
-def pack(array: Array, element: str) -> memoryview:
-    """The bytes of `array` as a file has them: the first element in the lowest bits."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    if element not in BITS:
-        return _view(flat.view(np.uint8)).cast("B")
-    bits = BITS[element]
-    if 8 % bits:
-        each = np.unpackbits(flat.view(np.uint8)[:, None], 1, bitorder="little")
-        return _view(np.packbits(each[:, :bits], bitorder="little"))
-    per_byte = 8 // bits
-    codes = flat.view(np.uint8) & ((1 << bits) - 1)
-    codes = np.pad(codes, (0, -codes.size % per_byte)).reshape(-1, per_byte)
-    packed = np.zeros(len(codes), np.uint8)
-    for place in range(per_byte):
-        packed |= codes[:, place] << np.uint8(place * bits)
-    return _view(packed)
-
-
-def _view(array: Array) -> memoryview:
-    # An array has a buffer; NumPy's types say so only from Python 3.12 on.
-    return memoryview(cast(Any, array))
-
-
-def unpack(buffer: memoryview, element: str, shape: tuple[int, ...]) -> Array:
-    """
-    The tensor in the bytes of a file; a view of them unless its elements are packed.
-    """
-    kind = dtype(element)
-    if element not in BITS:
-        return np.frombuffer(buffer, kind).reshape(shape)
-    bits = BITS[element]
-    if 8 % bits:
-        each = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
-        each = each[: math.prod(shape) * bits].reshape(-1, bits)
-        codes = np.packbits(each, 1, bitorder="little").reshape(-1)
-        return codes.view(kind).reshape(shape)
-    places = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
-    codes = np.frombuffer(buffer, np.uint8)[:, None] >> places
-    codes = (codes & np.uint8((1 << bits) - 1)).reshape(-1)[: math.prod(shape)]
-    if kind.name.startswith("int"):
-        sign = np.uint8(1 << (bits - 1))
-        codes = (codes ^ sign).astype(np.int8) - sign.astype(np.int8)
-        return codes.astype(kind).reshape(shape)
-    return codes.view(kind).reshape(shape)
 
 
 def _element_name(array: Array) -> str:

@@ -33,6 +33,7 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 from .dims import Dim
+from .packing import dtype_of
 from .text import attr_text, text_attr
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -266,18 +267,11 @@ The MLIR element type of every ONNX tensor element type, by NumPy's or ml_dtypes
 DTYPE_NAMES: dict[Attribute, str] = {kind: name for name, kind in ELEMENT_TYPES.items()}
 
 
-def dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of a name in `ELEMENT_TYPES`; strings are objects."""
-    if name == "string":
-        return np.dtype(object)
-    return np.dtype(getattr(ml_dtypes, name, name))
-
-
 def numpy_dtype(element: Attribute) -> np.dtype[Any]:
     """The NumPy dtype of an element type; ValueError if it has none."""
     if element not in DTYPE_NAMES:
         raise ValueError(f"{element} is not an ONNX element type")
-    return dtype(DTYPE_NAMES[element])
+    return dtype_of(DTYPE_NAMES[element])
 
 
 def element_type(numpy: np.dtype[Any]) -> Attribute:

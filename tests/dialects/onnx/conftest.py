@@ -166,7 +166,9 @@ class Twin:
         if dim is None:
             return
         found = dim.substitute(self.sizes).constant
-        assert found == number, f"{value}: {dim} is {found} at {self.sizes}, not {number}"
+        assert found == number, (
+            f"{value}: {dim} is {found} at {self.sizes}, not {number}"
+        )
 
 
 @pytest.fixture(name="twin")

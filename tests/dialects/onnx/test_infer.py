@@ -324,7 +324,7 @@ def test_merge_types(a: Any, b: Any, wanted: Any) -> None:
     ],
 )
 def test_branches_that_differ(a: Any, b: Any) -> None:
-    with pytest.raises(InferenceError, match="one branch gives .*, another"):
+    with pytest.raises(InferenceError, match=r"one branch gives .*, another"):
         merge_types(a, b)
 
 
@@ -334,7 +334,7 @@ def test_stacked() -> None:
     assert stacked(tensor(f32, [2, 3]), -1, n) == tensor(f32, [2, 3, "n"])
     assert stacked(tensor(f32, [2, 3]), 1, n) == tensor(f32, [2, "n", 3])
     assert stacked(tensor(f32, None)) == tensor(f32, None)
-    with pytest.raises(InferenceError, match="a scan output is .*, wanted a tensor"):
+    with pytest.raises(InferenceError, match=r"a scan output is .*, wanted a tensor"):
         stacked(SequenceType(tensor(f32, [2])))
 
 

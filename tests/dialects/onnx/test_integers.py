@@ -185,63 +185,77 @@ def random_graph(twin: Any, data: Any) -> None:
         step(graph, data, tensors, vectors)
 
 
+NUMBERS = st.integers(-3, 4)
+
+
 def step(graph: Any, data: Any, tensors: list[str], vectors: list[str]) -> None:
     """One more node, chosen by `data`; what it gives joins one of the lists."""
-    kind = data.draw(st.integers(0, 11))
-    a, b = data.draw(st.sampled_from(vectors)), data.draw(st.sampled_from(vectors))
-    t, u = data.draw(st.sampled_from(tensors)), data.draw(st.sampled_from(tensors))
-    numbers = st.integers(-3, 4)
-    if kind == 0:
-        op_type = data.draw(st.sampled_from(BINARY))
-        # What division by zero gives is nobody's promise.
-        if op_type in ("Div", "Mod") and (graph.arrays[b] == 0).any():
-            return
-        keep(vectors, graph.op(op_type, a, b), graph)
-    elif kind == 1:
-        keep(vectors, graph.op(data.draw(st.sampled_from(UNARY)), a), graph)
-    elif kind == 2:
-        index = data.draw(st.lists(numbers, min_size=1, max_size=2))
-        keep(vectors, graph.op("Gather", a, graph.constant(ints(*index))), graph)
-    elif kind == 3:
-        keep(vectors, graph.op("Concat", a, b, axis=0), graph)
-    elif kind == 4:
-        pace = data.draw(st.sampled_from([1, 1, 2, -1]))
-        # Of a negative step from before the start, ONNX's text and evaluator differ.
-        start = data.draw(numbers) if pace > 0 else -1
-        bounds = [graph.constant(ints(k)) for k in (start, data.draw(numbers))]
-        axis = graph.constant(ints(data.draw(st.integers(0, 1))))
-        source = data.draw(st.sampled_from([a, t]))
-        pace = graph.constant(ints(pace))
-        found = graph.op("Slice", source, *bounds, axis, pace)
-        keep(vectors if source == a else tensors, found, graph)
-    elif kind == 5 and graph.arrays[a].all():
-        # A size that is 0 when the program runs would keep the data's own.
-        keep(tensors, graph.op("Reshape", t, a), graph)
-    elif kind == 6:
-        keep(tensors, graph.op("Expand", t, a), graph)
-    elif kind == 7 and (graph.arrays[a] <= 8).all():
-        keep(tensors, graph.op("ConstantOfShape", a), graph)
-    elif kind == 8:
-        keep(vectors, graph.constant(ints(*data.draw(st.lists(numbers, max_size=3)))))
-    elif kind == 9:
-        op_type = data.draw(st.sampled_from(["Add", "MatMul", "Concat", "Where"]))
-        if op_type == "Where":
-            found = graph.op("Where", graph.op("Equal", a, b) or a, a, b)
-            keep(vectors, found, graph)
-        else:
-            attributes = {"axis": 0} if op_type == "Concat" else {}
-            keep(tensors, graph.op(op_type, t, u, **attributes), graph)
-    elif kind == 10:
-        keep(vectors, graph.op("Shape", t), graph)
+    a, b = (data.draw(st.sampled_from(vectors)) for _ in range(2))
+    t, u = (data.draw(st.sampled_from(tensors)) for _ in range(2))
+    kind = data.draw(st.sampled_from(["vector", "vector", "tensor", "Slice", "Shape"]))
+    if kind == "vector":
+        keep(vectors, next_vector(graph, data, a, b), graph)
+    elif kind == "tensor":
+        keep(tensors, next_tensor(graph, data, t, u, a), graph)
+    elif kind == "Slice":
+        source, goal = data.draw(st.sampled_from([(a, vectors), (t, tensors)]))
+        keep(goal, next_slice(graph, data, source), graph)
     else:
-        name = data.draw(st.sampled_from(["Flatten", "Transpose"]))
-        keep(tensors, graph.op(name, t), graph)
+        keep(vectors, graph.op("Shape", t), graph)
 
 
-def keep(names: list[str], name: str | None, graph: Any = None) -> None:
+def next_vector(graph: Any, data: Any, a: str, b: str) -> str | None:
+    op_type = data.draw(
+        st.sampled_from([*UNARY, *BINARY, "Gather", "Concat", "Where", "constant"])
+    )
+    # What division by zero gives is nobody's promise.
+    if op_type in ("Div", "Mod") and (graph.arrays[b] == 0).any():
+        return None
+    if op_type in UNARY:
+        return graph.op(op_type, a)
+    if op_type == "Gather":
+        index = data.draw(st.lists(NUMBERS, min_size=1, max_size=2))
+        return graph.op("Gather", a, graph.constant(ints(*index)))
+    if op_type == "Concat":
+        return graph.op("Concat", a, b, axis=0)
+    if op_type == "Where":
+        same = graph.op("Equal", a, b)
+        return None if same is None else graph.op("Where", same, a, b)
+    if op_type == "constant":
+        return graph.constant(ints(*data.draw(st.lists(NUMBERS, max_size=3))))
+    return graph.op(op_type, a, b)
+
+
+def next_tensor(graph: Any, data: Any, t: str, u: str, shape: str) -> str | None:
+    choices = ["Reshape", "Expand", "ConstantOfShape", "Flatten", "Transpose"]
+    op_type = data.draw(st.sampled_from([*choices, "Add", "MatMul", "Concat"]))
+    sizes = graph.arrays[shape]
+    # A size that is 0 when the program runs would keep the data's own.
+    if op_type == "Reshape" and not sizes.all():
+        return None
+    if op_type in ("Expand", "ConstantOfShape") and (sizes > 8).any():
+        return None
+    if op_type in ("Reshape", "Expand"):
+        return graph.op(op_type, t, shape)
+    if op_type == "ConstantOfShape":
+        return graph.op(op_type, shape)
+    if op_type in ("Flatten", "Transpose"):
+        return graph.op(op_type, t)
+    return graph.op(op_type, t, u, **({"axis": 0} if op_type == "Concat" else {}))
+
+
+def next_slice(graph: Any, data: Any, source: str) -> str | None:
+    pace = data.draw(st.sampled_from([1, 1, 2, -1]))
+    # Of a negative step from before the start, ONNX's text and evaluator differ.
+    start = data.draw(NUMBERS) if pace > 0 else -1
+    numbers = (start, data.draw(NUMBERS), data.draw(st.integers(0, 1)), pace)
+    return graph.op("Slice", source, *(graph.constant(ints(n)) for n in numbers))
+
+
+def keep(names: list[str], name: str | None, graph: Any) -> None:
     if name is None:
         return
-    array = graph.arrays[name] if graph is not None else ints()
+    array = graph.arrays[name]
     # Of scalars the evaluator takes more than ONNX allows.
     if array.ndim and array.size <= 4096 and array.dtype != bool:
         names.append(name)

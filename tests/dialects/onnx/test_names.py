@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sardonyx.dialects.onnx.names import MAX_LENGTH, Names, hint, name_values
-from xdsl.dialects.builtin import ModuleOp, i64
 from xdsl.dialects import test as placeholder
+from xdsl.dialects.builtin import ModuleOp, i64
 from xdsl.ir import Block, Region
 from xdsl.utils.exceptions import ParseError
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, defs, helper, numpy_helper
 from sardonyx.dialects.onnx.base import python_value
 from sardonyx.dialects.onnx.dims import Dim
+from sardonyx.dialects.onnx.packing import dtype_of
 from sardonyx.dialects.onnx.proto import (
     TENSOR_TYPES,
     array_from_proto,
@@ -25,7 +26,7 @@ from sardonyx.dialects.onnx.proto import (
     type_from_proto,
     type_to_proto,
 )
-from sardonyx.dialects.onnx.types import ELEMENT_TYPES, DenseAttr, dtype, tensor
+from sardonyx.dialects.onnx.types import ELEMENT_TYPES, DenseAttr, tensor
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, f32, i64
 
 SHAPES = st.one_of(
@@ -36,7 +37,9 @@ SHAPES = st.one_of(
     ),
 )
 TENSORS = st.builds(
-    helper.make_tensor_type_proto, st.sampled_from(sorted(TENSOR_TYPES.values())), SHAPES
+    helper.make_tensor_type_proto,
+    st.sampled_from(sorted(TENSOR_TYPES.values())),
+    SHAPES,
 )
 SPARSE = st.builds(
     helper.make_sparse_tensor_type_proto, st.just(TensorProto.FLOAT), SHAPES
@@ -104,7 +107,7 @@ def test_tensors_round_trip(name: str, shape: tuple[int, ...]) -> None:
         array = np.array([f"é{n}" for n in range(count)], object).reshape(shape)
     else:
         codes = np.arange(count) % 2
-        array = codes.astype(dtype(name)).reshape(shape)
+        array = codes.astype(dtype_of(name)).reshape(shape)
     proto = tensor_to_proto(array, "w")
     assert (proto.name, proto.data_type) == ("w", TENSOR_TYPES[name])
     again = array_from_proto(proto)
@@ -134,7 +137,10 @@ def test_strings_that_are_not_utf8() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"data_type": 1, "dims": [2], "raw_data": b"1"}, "1 bytes do not fill float32"),
+        (
+            {"data_type": 1, "dims": [2], "raw_data": b"1"},
+            "1 bytes do not fill float32",
+        ),
         ({"data_type": 22, "dims": [3], "raw_data": b"1"}, "1 bytes do not fill int4"),
         ({"data_type": 8, "dims": [2]}, r"0 strings do not fill \[2\]"),
         ({"data_type": 1, "dims": [-1]}, r"shape \[-1\] is not possible"),

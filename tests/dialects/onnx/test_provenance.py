@@ -13,8 +13,8 @@ from sardonyx.dialects.onnx.provenance import (
     nodes_only,
     tensor_names,
 )
-from xdsl.dialects.builtin import UNKNOWN_LOC, ModuleOp
 from xdsl.dialects import test as placeholder
+from xdsl.dialects.builtin import UNKNOWN_LOC, ModuleOp
 from xdsl.ir import Operation
 
 NAMES = st.text(st.characters())

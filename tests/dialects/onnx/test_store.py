@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 from sardonyx.dialects.onnx import OnnxContext, WeightStore, store_of
-from sardonyx.dialects.onnx.store import (
-    BITS,
-    ArrayWeight,
-    DerivedWeight,
-    MappedWeight,
-    file_bytes,
-    pack,
-    unpack,
-)
-from sardonyx.dialects.onnx.types import ELEMENT_TYPES, dtype
+from sardonyx.dialects.onnx.packing import BITS, dtype_of, file_bytes, pack, unpack
+from sardonyx.dialects.onnx.store import ArrayWeight, DerivedWeight, MappedWeight
+from sardonyx.dialects.onnx.types import ELEMENT_TYPES
 from xdsl.context import Context
 
 NUMBERS = sorted(set(ELEMENT_TYPES) - {"string"})
@@ -25,7 +18,7 @@ NUMBERS = sorted(set(ELEMENT_TYPES) - {"string"})
 
 def sample(name: str, count: int) -> Any:
     rng = np.random.default_rng(count)
-    kind = dtype(name)
+    kind = dtype_of(name)
     bits = BITS.get(name, 8)
     if name == "bool":
         return rng.integers(0, 2, count).astype(bool)

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 from sardonyx.dialects.onnx.dims import Dim
+from sardonyx.dialects.onnx.packing import dtype_of
 from sardonyx.dialects.onnx.proto import TENSOR_TYPES
 from sardonyx.dialects.onnx.types import (
     DTYPE_NAMES,
     ELEMENT_TYPES,
     DenseAttr,
     DimsAttr,
-    dtype,
     element_of,
     element_type,
     integer_range,
@@ -36,7 +36,7 @@ NUMBERS = sorted(set(ELEMENT_TYPES) - {"string"})
 
 def patterns(name: str) -> Any:
     """Every bit pattern of a narrow dtype; random ones, and the edges, of a wide."""
-    kind = dtype(name)
+    kind = dtype_of(name)
     if name == "bool":
         return np.array([False, True])
     if name in ("int2", "int4", "uint2", "uint4"):
@@ -79,7 +79,7 @@ def test_every_element_survives_bit_by_bit(name: str, reparse_attribute: Any) ->
 def test_every_shape_survives(
     name: str, shape: tuple[int, ...], reparse_attribute: Any
 ) -> None:
-    array = np.zeros(shape, dtype(name))
+    array = np.zeros(shape, dtype_of(name))
     if name == "string":
         array[...] = "é"
     again = reparse_attribute(DenseAttr.of(array)).array()
@@ -153,7 +153,7 @@ def test_every_onnx_element_type_has_one_of_ours() -> None:
 def test_dtypes(name: str) -> None:
     kind = ELEMENT_TYPES[name]
     assert element_type(numpy_dtype(kind)) == kind
-    assert numpy_dtype(kind) == dtype(name)
+    assert numpy_dtype(kind) == dtype_of(name)
 
 
 def test_refused_element_types() -> None:

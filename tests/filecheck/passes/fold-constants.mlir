@@ -120,3 +120,14 @@ func.func @absent() -> tensor<2xf32> {
   %y = onnx.Add(%w, %w) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
   func.return %y : tensor<2xf32>
 }
+
+// -----
+
+// Refused: ONNX has no constant of this element type.
+// CHECK-LABEL: @held
+func.func @held() -> tensor<1xf6E2M3FN> {
+  // CHECK: onnx.Cast
+  %a = onnx.Constant dense<[1.5]> : tensor<1xf32>
+  %y = onnx.Cast(%a) {to = 27 : i64} : (tensor<1xf32>) -> tensor<1xf6E2M3FN>
+  func.return %y : tensor<1xf6E2M3FN>
+}
