@@ -24,8 +24,10 @@ from ...dialects.onnx.types import element_of
 from ..context import make_context
 from ..model import Model, name_entry
 from .files import ModelError, ModelFile, open_model
-from .graph import Frame, GraphImporter, Scope, opset_versions
+from .graph import GraphImporter
+from .opsets import opset_versions
 from .regions import retype
+from .scope import Frame, Scope
 
 __all__ = ["ModelError", "import_model"]
 

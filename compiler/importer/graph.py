@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from ...dialects.onnx import OnnxBuilder, YieldOp
 from ...dialects.onnx.base import PREFIXES
 from ...dialects.onnx.builder import INLINE_ELEMENTS
-from ...dialects.onnx.infer import InferenceError, merge_types, stacked
+from ...dialects.onnx.infer import InferenceError
 from ...dialects.onnx.integers import IntegerValues
 from ...dialects.onnx.names import Names, hint
 from ...dialects.onnx.ops import OPS
@@ -31,53 +31,23 @@ from ...dialects.onnx.store import Weight, WeightStore
 from ...dialects.onnx.types import (
     Array,
     DenseAttr,
-    SequenceType,
     WeightAttr,
     element_of,
     is_none,
 )
 from .files import ModelError, ModelFile
-from .regions import LOOP_COUNTERS, ScanTypes, retype, yielded
+from .opsets import check_form, opset_versions, schema_versions
+from .regions import retype
+from .scope import Frame, Scope
+from .subgraphs import REGION_OPS, Subgraphs
 from .upgrades import REFUSED, OldNode, rule_for
 from .upgrades_form import same
-
-OLDEST_OPSET = 7
 
 MAX_DEPTH = 40
 """How deep subgraphs and function calls may nest."""
 
 MAX_NODES = 2_000_000
 """How many nodes a model may have after its functions are inlined."""
-
-
-@dataclass
-class Scope:
-    """The names that a graph sees: its own, and those of the graph around it."""
-
-    outer: Scope | None = None
-    values: dict[str, SSAValue] = field(default_factory=dict[str, SSAValue])
-
-    def find(self, name: str) -> SSAValue | None:
-        """The value called `name`, innermost first."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.values:
-                return scope.values[name]
-            scope = scope.outer
-        return None
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Where a node stands: what it sees, and what its attributes may refer to."""
-
-    scope: Scope
-    opsets: Mapping[str, int]
-    prefix: str = ""
-    """The names of the calls around it, for its own name."""
-    attributes: Mapping[str, onnx.AttributeProto] | None = None
-    """The attributes of the function call; None outside functions."""
-    depth: int = 0
 
 
 class GraphImporter:
@@ -213,13 +183,13 @@ class GraphImporter:
             else None
             for t in node.input
         ]
-        given = [self._resolved(a, frame) for a in node.attribute]
+        given = [frame.resolved(a) for a in node.attribute]
         attributes = [a for a in given if a is not None]
         check_form(defs.get_schema(node.op_type, since, domain), node, attributes)
         if node.op_type == "Constant" and not domain:
             return [self._constant(builder, node.output[0], attributes)]
         wanted = tuple(bool(tensor) for tensor in node.output)
-        if op_name in _REGION_OPS and since >= _REGION_OPS[op_name]:
+        if op_name in REGION_OPS and since >= REGION_OPS[op_name]:
             return self._with_regions(
                 builder, op_name, operands, attributes, frame, wanted
             )
@@ -257,27 +227,6 @@ class GraphImporter:
             if element_of(declared) == element_of(value.type) is not None:
                 retype(value, refine(declared, value.type))
         return values
-
-    def _resolved(
-        self, attribute: onnx.AttributeProto, frame: Frame
-    ) -> onnx.AttributeProto | None:
-        """
-        The attribute, or what the function call gives for it; None if nothing does.
-        """
-        if not attribute.ref_attr_name:
-            return attribute
-        if frame.attributes is None:
-            raise ValueError(
-                f"attribute {attribute.name!r} refers to {attribute.ref_attr_name!r} "
-                "outside a function"
-            )
-        found = frame.attributes.get(attribute.ref_attr_name)
-        if found is None:
-            return None
-        copy = onnx.AttributeProto()
-        copy.CopyFrom(found)
-        copy.name = attribute.name
-        return copy
 
     def _properties(
         self,
@@ -389,7 +338,7 @@ class GraphImporter:
                 raise ModelError(
                     f"{where}: the function has no attribute {attribute.name!r}"
                 )
-            resolved = self._resolved(attribute, frame)
+            resolved = frame.resolved(attribute)
             if resolved is not None:
                 given[attribute.name] = resolved
         return given
@@ -416,18 +365,26 @@ class GraphImporter:
             )
         schema = OPS[op_name].schema()
         properties = {a.name: attribute_from_proto(schema, a) for a in plain}
-        emit = {
-            "onnx.If": self._if,
-            "onnx.Loop": self._loop,
-            "onnx.Scan": self._scan,
-            "onnx.SequenceMap": self._sequence_map,
-        }[op_name]
-        regions, types = emit(operands, graphs, properties, frame)
+        subgraphs = Subgraphs(
+            graphs, partial(self._region, frame=frame), self._checkpoint
+        )
+        given = [None if value is None else value.type for value in operands]
+        regions, types = subgraphs.typed(op_name, given, properties)
         if len(types) != len(outputs):
             raise ValueError(f"found {len(outputs)} outputs, wanted {len(types)}")
         order = [regions[name] for name in wanted]
         made = builder.create(op_name, operands, properties, outputs, types, order)
         return made.results
+
+    def _checkpoint(self) -> Callable[[], None]:
+        """How to forget the names and weights that are given out from now on."""
+        names, weights = self.names.copy(), self.store.keys()
+
+        def forget() -> None:
+            self.names = names
+            self.store.keep(weights)
+
+        return forget
 
     def _region(
         self, graph: onnx.GraphProto, types: Sequence[Attribute], frame: Frame
@@ -439,13 +396,7 @@ class GraphImporter:
                 f"wanted {len(types)}"
             )
         block = Block(arg_types=types)
-        inner = Frame(
-            Scope(frame.scope),
-            frame.opsets,
-            frame.prefix,
-            frame.attributes,
-            frame.depth + 1,
-        )
+        inner = frame.inside()
         for parameter, argument in zip(graph.input, block.args, strict=True):
             argument.location = location(parameter.name)
             self._define(inner, parameter.name, argument)
@@ -455,96 +406,6 @@ class GraphImporter:
         results = [self.lookup(o.name, inner, where) for o in graph.output]
         block.add_op(YieldOp(*results))
         return Region(block)
-
-    def _if(
-        self,
-        operands: list[SSAValue | None],
-        graphs: Mapping[str, onnx.GraphProto],
-        properties: Mapping[str, Attribute],
-        frame: Frame,
-    ) -> tuple[dict[str, Region], list[Attribute]]:
-        regions = {
-            name: self._region(graph, (), frame) for name, graph in graphs.items()
-        }
-        types = [yielded(region) for region in regions.values()]
-        if len(types[0]) != len(types[1]):
-            raise ValueError("the branches give different numbers of outputs")
-        merged = [merge_types(a, b) for a, b in zip(*types, strict=True)]
-        return regions, merged
-
-    def _loop(
-        self,
-        operands: list[SSAValue | None],
-        graphs: Mapping[str, onnx.GraphProto],
-        properties: Mapping[str, Attribute],
-        frame: Frame,
-    ) -> tuple[dict[str, Region], list[Attribute]]:
-        operands += [None] * (2 - len(operands))
-        carried = [value.type for value in operands[2:] if value is not None]
-
-        def body(state: Sequence[Attribute]) -> Region:
-            return self._region(graphs["body"], (*LOOP_COUNTERS, *state), frame)
-
-        region, state = self._fixpoint(body, carried, 1)
-        scanned = yielded(region)[1 + len(state) :]
-        return {"body": region}, [*state, *map(stacked, scanned)]
-
-    def _scan(
-        self,
-        operands: list[SSAValue | None],
-        graphs: Mapping[str, onnx.GraphProto],
-        properties: Mapping[str, Attribute],
-        frame: Frame,
-    ) -> tuple[dict[str, Region], list[Attribute]]:
-        given = [value.type for value in operands if value is not None]
-        types = ScanTypes.of(given, properties)
-
-        def body(state: Sequence[Attribute]) -> Region:
-            return self._region(graphs["body"], (*state, *types.elements), frame)
-
-        region, state = self._fixpoint(body, types.state, 0)
-        scanned = yielded(region)[len(state) :]
-        return {"body": region}, [*state, *types.stacked(scanned)]
-
-    def _sequence_map(
-        self,
-        operands: list[SSAValue | None],
-        graphs: Mapping[str, onnx.GraphProto],
-        properties: Mapping[str, Attribute],
-        frame: Frame,
-    ) -> tuple[dict[str, Region], list[Attribute]]:
-        given = [value.type for value in operands if value is not None]
-        elements = [k.element if isinstance(k, SequenceType) else k for k in given]
-        region = self._region(graphs["body"], elements, frame)
-        return {"body": region}, [SequenceType(kind) for kind in yielded(region)]
-
-    def _fixpoint(
-        self,
-        body: Callable[[Sequence[Attribute]], Region],
-        state: Sequence[Attribute],
-        first: int,
-    ) -> tuple[Region, list[Attribute]]:
-        """
-        The body whose carried types, yielded from place `first` on, hold for every
-        turn.
-
-        A dimension that changes from turn to turn becomes unknown, then the rank, so
-        few attempts are needed.
-        """
-        types = list(state)
-        while True:
-            names, weights = self.names.copy(), self.store.keys()
-            region = body(types)
-            after = yielded(region)[first : first + len(types)]
-            if len(after) != len(types):
-                raise ValueError(f"the body yields {len(after)} of {len(types)} states")
-            merged = [merge_types(a, b) for a, b in zip(types, after, strict=True)]
-            if merged == types:
-                return region, types
-            types = merged
-            region.drop_all_references()
-            self.names = names
-            self.store.keep(weights)
 
 
 def _locate_outputs(
@@ -566,83 +427,6 @@ def _locate_outputs(
         op = op.next_op
 
 
-_REGION_OPS = {"onnx.If": 1, "onnx.Loop": 1, "onnx.Scan": 9, "onnx.SequenceMap": 17}
-"""The operators with subgraphs, and the first opset of the form they have today."""
-
-
 def _shown(name: str) -> str:
     """A name without its quotes, on one line whatever it holds."""
     return repr(name)[1:-1]
-
-
-def check_form(
-    schema: defs.OpSchema,
-    node: onnx.NodeProto,
-    attributes: Sequence[onnx.AttributeProto],
-) -> None:
-    """
-    Raise ValueError unless `node` has the inputs, outputs and attributes of `schema`.
-    """
-    counts = (
-        ("inputs", len(node.input), schema.min_input, schema.max_input),
-        ("outputs", len(node.output), schema.min_output, schema.max_output),
-    )
-    for word, count, low, high in counts:
-        if not low <= count <= high:
-            wanted = low if low == high else f"{low} to {high}"
-            wanted = f"at least {low}" if count < low < high else wanted
-            raise ValueError(f"found {count} {word}, wanted {wanted}")
-    declared = schema.attributes
-    for proto in attributes:
-        if proto.name not in declared:
-            raise ValueError(f"{schema.name} has no attribute {proto.name!r}")
-        found = onnx.AttributeProto.AttributeType.Name(proto.type)
-        expected = str(declared[proto.name].type).rpartition(".")[2]
-        if found != expected:
-            raise ValueError(f"attribute {proto.name!r} is {found}, wanted {expected}")
-    given = {proto.name for proto in attributes}
-    for name, entry in declared.items():
-        if entry.required and name not in given:
-            raise ValueError(f"attribute {name!r} is missing")
-
-
-def opset_versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    """The opset of every domain; ``ai.onnx`` is another name of the default one."""
-    return {"" if e.domain == "ai.onnx" else e.domain: e.version for e in entries}
-
-
-def schema_versions(
-    op_type: str, domain: str, opsets: Mapping[str, int]
-) -> tuple[int, int]:
-    """
-    The since-versions of an operator in the model's opset and in the newest.
-
-    Raises ValueError if the installed onnx does not know the operator or the opset.
-    """
-    shown = domain or "ai.onnx"
-    if domain not in opsets:
-        raise ValueError(f"the model imports no opset of domain {shown!r}")
-    opset = opsets[domain]
-    oldest, newest = (OLDEST_OPSET if not domain else 1), newest_opset(domain)
-    if domain not in PREFIXES or not defs.has(op_type, domain):
-        raise ValueError(f"no operator {op_type!r} in domain {shown!r}")
-    if not oldest <= opset <= newest:
-        raise ValueError(
-            f"found opset {opset} of domain {shown!r}, wanted {oldest} to {newest}"
-        )
-    if not defs.has(op_type, opset, domain):
-        raise ValueError(f"{op_type!r} is not in opset {opset} of domain {shown!r}")
-    old = defs.get_schema(op_type, opset, domain)
-    return old.since_version, defs.get_schema(op_type, domain).since_version
-
-
-def newest_opset(domain: str) -> int:
-    """The newest opset of a domain that the installed onnx knows."""
-    return _NEWEST.get(domain, defs.onnx_opset_version())
-
-
-_NEWEST: dict[str, int] = {
-    domain: max(s.since_version for s in defs.get_all_schemas() if s.domain == domain)
-    for domain in PREFIXES
-    if domain
-}

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, defs, helper, numpy_helper
 from sardonyx.compiler import compile_model, import_model
 from sardonyx.compiler.importer import ModelError
-from sardonyx.compiler.importer.graph import MAX_DEPTH, OLDEST_OPSET
+from sardonyx.compiler.importer.graph import MAX_DEPTH
+from sardonyx.compiler.importer.opsets import OLDEST_OPSET
 from sardonyx.compiler.model import Model
 from sardonyx.dialects.onnx.provenance import node_names, tensor_names
 
