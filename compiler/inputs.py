@@ -6,7 +6,7 @@ from xdsl.ir import SSAValue
 
 from ..backends.program import InputSpec, input_spec
 from ..dialects.onnx import OnnxOp
-from ..dialects.onnx.base import python_value
+from ..dialects.onnx.attributes import python_value
 from ..dialects.onnx.types import DTYPE_NAMES, element_of, static_shape
 from .model import Model
 

@@ -26,7 +26,7 @@ from xdsl.pattern_rewriter import (
 )
 
 from ..dialects.onnx import OnnxBuilder, WeightAttr, WeightStore, ops, store_of
-from ..dialects.onnx.base import python_value
+from ..dialects.onnx.attributes import python_value
 from ..dialects.onnx.provenance import fused
 from ..dialects.onnx.store import DerivedWeight
 from ..dialects.onnx.types import (

@@ -23,7 +23,7 @@ from xdsl.pattern_rewriter import (
 )
 
 from ..dialects.onnx import DenseAttr, OnnxOp
-from ..dialects.onnx.base import python_value
+from ..dialects.onnx.attributes import python_value
 from ..dialects.onnx.types import is_none, shape_of
 
 _OF_ONE = ("onnx.Concat", "onnx.Max", "onnx.Mean", "onnx.Min", "onnx.Sum")

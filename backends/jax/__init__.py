@@ -18,7 +18,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
 from ...dialects.onnx import OnnxOp, WeightAttr, WeightStore
-from ...dialects.onnx.base import python_value
+from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.provenance import argument_name, describe
 from ...dialects.onnx.types import element_of, is_none, shape_of
 from ..kernels import KERNELS as SHARED

@@ -10,7 +10,7 @@ import numpy as np
 from xdsl.ir import TypeAttribute
 
 from ...dialects.onnx import DenseAttr, OnnxOp
-from ...dialects.onnx.base import python_value
+from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.proto import ELEMENT_NAMES
 from ...dialects.onnx.provenance import describe
 from ...dialects.onnx.types import Array, is_none

@@ -11,7 +11,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, SSAValue
 
 from ...dialects.onnx import OnnxOp, WeightStore
-from ...dialects.onnx.base import python_value
+from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.types import DTYPE_NAMES, element_of, is_none, static_shape
 from ..control import scan_slice, stack_turns
 from ..kernels import KERNELS as SHARED

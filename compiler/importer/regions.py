@@ -11,7 +11,7 @@ from xdsl.ir import Attribute, Region, SSAValue
 from xdsl.rewriter import Rewriter
 
 from ...dialects.onnx import YieldOp
-from ...dialects.onnx.base import python_value
+from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.dims import Dim
 from ...dialects.onnx.infer import stacked
 from ...dialects.onnx.types import element_of, shape_of, tensor

@@ -10,7 +10,7 @@ import numpy as np
 from onnx.defs import OpSchema
 from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.onnx.base import attribute
+from ...dialects.onnx.attributes import attribute
 from ...dialects.onnx.builder import INLINE_ELEMENTS, OnnxBuilder
 from ...dialects.onnx.ops import OPS
 from ...dialects.onnx.proto import is_default

@@ -1,62 +1,44 @@
 """
-From an ONNX operator schema to an xDSL op class.
+What the op class of every ONNX operator shares; `classes` makes them from the schemas.
 
-Every operator of the installed onnx becomes a class: inputs are operands (an absent
-optional input is an `onnx.none` value), outputs are results (an output that nobody
-asked for has type ``none``), attributes are properties under ONNX's names and defaults,
-graph attributes are regions. Nothing about an operator is typed by hand.
+Inputs are operands (an absent optional input is an `onnx.none` value), outputs are
+results (an output that nobody asked for has type ``none``), attributes are properties,
+graph attributes are regions.
 """
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import new_class
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
-import numpy as np
 from onnx.defs import OpSchema
 from typing_extensions import TypeVar
 from xdsl.dialects.builtin import (
-    ArrayAttr,
-    DenseArrayBase,
-    FloatAttr,
-    IntegerAttr,
     NoneType,
     StringAttr,
     TensorType,
-    f32,
-    i64,
 )
-from xdsl.ir import Attribute, Operation, OpTrait, Region, SSAValue
+from xdsl.ir import Attribute, Operation, Region, SSAValue
 from xdsl.irdl import (
-    AnyAttr,
     AttrConstraint,
-    BaseAttr,
     IntConstraint,
     IRDLOperation,
     VerificationContext,
     irdl_op_definition,
-    operand_def,
-    opt_prop_def,
-    prop_def,
-    region_def,
     result_def,
     traits_def,
     var_operand_def,
-    var_result_def,
 )
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.traits import IsTerminator, Pure, RecursiveMemoryEffect
+from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .text import attr_text, decode, text_attr
+from .attributes import AttributeValue, attribute, python_value
 from .types import (
     DTYPE_NAMES,
-    Array,
     DenseAttr,
     MapType,
     OptionalType,
@@ -80,20 +62,6 @@ DOMAINS = {prefix: domain for domain, prefix in PREFIXES.items()}
 
 SCHEMAS: dict[str, OpSchema] = {}
 """The schema that an op's class was built from, by op name (``onnx.Conv``)."""
-
-AttributeValue: TypeAlias = (
-    Attribute
-    | bool
-    | int
-    | float
-    | str
-    | bytes
-    | Sequence[int]
-    | Sequence[float]
-    | Sequence[str]
-    | Array
-)
-"""What an attribute may be given as: an IR attribute, or a Python value of its kind."""
 
 _ONNX_NAMES = {
     "float32": "float",
@@ -119,17 +87,18 @@ def type_string(kind: Attribute) -> str:
     if isinstance(kind, MapType):
         # ONNX writes a map to scalars without the tensor that each of them is.
         scalar = element_of(kind.value)
-        value = type_string(kind.value) if scalar is None else _element_string(scalar)
-        return f"map({_element_string(kind.key)}, {value})"
+        value = type_string(kind.value) if scalar is None else element_string(scalar)
+        return f"map({element_string(kind.key)}, {value})"
     if isinstance(kind, SparseTensorType):
         return f"sparse_{type_string(kind.dense)}"
     element = element_of(kind)
     if element is None:
         raise VerifyException(f"{kind} is not an ONNX type")
-    return f"tensor({_element_string(element)})"
+    return f"tensor({element_string(element)})"
 
 
-def _element_string(element: Attribute) -> str:
+def element_string(element: Attribute) -> str:
+    """ONNX's name of an element type: ``float``."""
     if element not in DTYPE_NAMES:
         raise VerifyException(f"{element} is not an ONNX element type")
     name = DTYPE_NAMES[element]
@@ -255,20 +224,37 @@ class OnnxOp(IRDLOperation):
     @classmethod
     def parse(cls, parser: Parser) -> OnnxOp:
         arguments = parser.parse_op_args_list()
-        entries = parser.parse_optional_attr_dict()
+        properties, attributes = cls._parse_attributes(parser)
         regions = parser.parse_region_list()
         parser.parse_punctuation(":")
         position = parser.pos
         kind = parser.parse_function_type()
         operands = parser.resolve_operands(arguments, kind.inputs.data, position)
-        known = cls.get_irdl_definition().properties
         return cls.create(
             operands=operands,
             result_types=kind.outputs.data,
-            properties={n: a for n, a in entries.items() if n in known},
-            attributes={n: a for n, a in entries.items() if n not in known},
+            properties=properties,
+            attributes=attributes,
             regions=regions,
         )
+
+    @classmethod
+    def _parse_attributes(
+        cls, parser: Parser
+    ) -> tuple[dict[str, Attribute], dict[str, Attribute]]:
+        """
+        The operator's own attributes, and others' notes (``{my.note = 1}``).
+
+        A note has its dialect's prefix: anything else is a misspelt attribute.
+        """
+        start = parser.pos
+        entries = parser.parse_optional_attr_dict()
+        known = cls.get_irdl_definition().properties
+        for name in entries:
+            if name not in known and "." not in name:
+                parser.raise_error(f"{cls.op_type()} has no attribute {name!r}", start)
+        properties = {n: a for n, a in entries.items() if n in known}
+        return properties, {n: a for n, a in entries.items() if n not in known}
 
 
 class ConstantBase(OnnxOp):
@@ -301,14 +287,13 @@ class ConstantBase(OnnxOp):
     def parse(cls, parser: Parser) -> OnnxOp:
         if parser.parse_optional_punctuation("(") is not None:
             parser.parse_punctuation(")")
-            entries = parser.parse_optional_attr_dict()
+            properties, attributes = cls._parse_attributes(parser)
             parser.parse_punctuation(":")
             kind = parser.parse_function_type()
-            known = cls.get_irdl_definition().properties
             return cls.create(
                 result_types=kind.outputs.data,
-                properties={n: a for n, a in entries.items() if n in known},
-                attributes={n: a for n, a in entries.items() if n not in known},
+                properties=properties,
+                attributes=attributes,
             )
         if parser.parse_optional_keyword("dense"):
             with parser.in_angle_brackets():
@@ -356,195 +341,3 @@ class YieldOp(IRDLOperation):
 
     def __init__(self, *operands: SSAValue) -> None:
         super().__init__(operands=[operands])
-
-
-# --- attributes ---
-
-_KINDS = OpSchema.AttrType
-
-
-def attribute(schema: OpSchema, name: str, value: AttributeValue) -> Attribute:
-    """
-    `value` as the IR attribute of `schema` called `name`.
-
-    Raises ValueError if the operator has no such attribute, or one of another kind.
-    """
-    if name not in schema.attributes:
-        raise ValueError(f"{schema.name} has no attribute {name!r}")
-    if isinstance(value, Attribute):
-        return value
-    kind = schema.attributes[name].type
-    try:
-        return _attribute_of_kind(kind, value)
-    except (TypeError, AttributeError, ValueError) as error:
-        wanted = str(kind).rpartition(".")[2]
-        raise ValueError(
-            f"{schema.name}: attribute {name!r} is {value!r}, wanted {wanted}"
-        ) from error
-
-
-def _attribute_of_kind(kind: OpSchema.AttrType, value: Any) -> Attribute:
-    match kind:
-        case _KINDS.INT:
-            return IntegerAttr(int(value), i64)
-        case _KINDS.FLOAT:
-            return FloatAttr(float(value), f32)
-        case _KINDS.STRING:
-            return text_attr(decode(value) if isinstance(value, bytes) else str(value))
-        case _KINDS.INTS:
-            return DenseArrayBase.from_list(i64, [int(v) for v in value])
-        case _KINDS.FLOATS:
-            return DenseArrayBase.from_list(f32, [float(v) for v in value])
-        case _KINDS.STRINGS:
-            return ArrayAttr([_attribute_of_kind(_KINDS.STRING, v) for v in value])
-        case _KINDS.TENSOR:
-            return DenseAttr.of(np.asarray(value))
-        case _:
-            raise ValueError(value)
-
-
-def python_value(value: Attribute) -> Any:
-    """An attribute as int, float, str or a tuple of these; others as they are."""
-    if isinstance(value, IntegerAttr):
-        return cast(IntegerAttr[Any], value).value.data
-    if isinstance(value, FloatAttr):
-        return cast(FloatAttr[Any], value).value.data
-    if isinstance(value, StringAttr):
-        return attr_text(value)
-    if isinstance(value, DenseArrayBase):
-        return tuple(cast(DenseArrayBase[Any], value).get_values())
-    if isinstance(value, ArrayAttr):
-        return tuple(python_value(v) for v in cast(ArrayAttr[Attribute], value).data)
-    return value
-
-
-def default_attribute(schema: OpSchema, name: str) -> Attribute | None:
-    """The value that an attribute has when it is absent, if the schema states one."""
-    default = schema.attributes[name].default_value
-    match default.type:
-        case default.INT:
-            return IntegerAttr(default.i, i64)
-        case default.FLOAT:
-            return FloatAttr(default.f, f32)
-        case default.STRING:
-            return text_attr(decode(default.s))
-        case default.INTS:
-            return DenseArrayBase.from_list(i64, list(default.ints))
-        case default.FLOATS:
-            return DenseArrayBase.from_list(f32, list(default.floats))
-        case default.STRINGS:
-            return ArrayAttr([text_attr(decode(s)) for s in default.strings])
-        case _:
-            return None
-
-
-_ATTRIBUTE_CONSTRAINTS: dict[OpSchema.AttrType, AttrConstraint] = {
-    _KINDS.INT: BaseAttr(IntegerAttr),
-    _KINDS.FLOAT: BaseAttr(FloatAttr),
-    _KINDS.STRING: BaseAttr(StringAttr),
-    _KINDS.INTS: BaseAttr(DenseArrayBase),
-    _KINDS.FLOATS: BaseAttr(DenseArrayBase),
-    _KINDS.STRINGS: BaseAttr(ArrayAttr),
-}
-
-
-# --- classes ---
-
-_Single = OpSchema.FormalParameterOption.Single
-_Variadic = OpSchema.FormalParameterOption.Variadic
-
-
-def field_names(schema: OpSchema) -> dict[tuple[str, str], str]:
-    """
-    The Python name of each ("input" | "attribute" | "output", ONNX name).
-
-    ONNX's own name unless Python or xDSL has taken it or an earlier field has it, then
-    the name with an underscore.
-    """
-    taken = set(dir(IRDLOperation)) | {"schema", "op_type", "domain", "name"}
-    names: dict[tuple[str, str], str] = {}
-    fields = (
-        ("input", [parameter.name for parameter in schema.inputs]),
-        ("attribute", list(schema.attributes)),
-        ("output", [parameter.name for parameter in schema.outputs]),
-    )
-    for kind, members in fields:
-        for onnx_name in members:
-            name = onnx_name
-            while name in taken or keyword.iskeyword(name):
-                name += "_"
-            taken.add(name)
-            names[kind, onnx_name] = name
-    return names
-
-
-def class_name(schema: OpSchema) -> str:
-    """The Python name of the op's class: ``ConvOp``."""
-    return f"{schema.name}Op"
-
-
-def op_name(schema: OpSchema) -> str:
-    """The name of the op in the IR: ``onnx.Conv``."""
-    return f"{PREFIXES[schema.domain]}.{schema.name}"
-
-
-def _constraint(
-    schema: OpSchema, parameter: OpSchema.FormalParameter
-) -> ValueConstraint:
-    if schema.name == "Constant":
-        # Initializers are constants too, and may have any element type.
-        return ValueConstraint(frozenset(_all_tensors()), None, False)
-    allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
-    type_name = parameter.type_str
-    optional = parameter.option != _Single
-    if type_name not in allowed:
-        return ValueConstraint(frozenset([type_name]), None, optional)
-    heterogeneous = parameter.option == _Variadic and not parameter.is_homogeneous
-    variable = None if heterogeneous else type_name
-    return ValueConstraint(frozenset(allowed[type_name]), variable, optional)
-
-
-def _all_tensors() -> list[str]:
-    return [f"tensor({_element_string(element)})" for element in DTYPE_NAMES]
-
-
-def _effects(schema: OpSchema) -> tuple[OpTrait, ...]:
-    has_graph = any(a.type == _KINDS.GRAPH for a in schema.attributes.values())
-    if has_graph:
-        return (RecursiveMemoryEffect(),)
-    # onnx's stubs leave this property out. Where onnx says nothing (SpaceToDepth, say)
-    # the operator is a function of its inputs as the others are: none has state.
-    determinism = cast(Any, schema).node_determinism
-    random = determinism == OpSchema.NodeDeterminism.NonDeterministic
-    return () if random else (Pure(),)
-
-
-def op_class(schema: OpSchema) -> type[OnnxOp]:
-    """The op class of an operator's schema; registers the schema in `SCHEMAS`."""
-    names = field_names(schema)
-    body: dict[str, Any] = {"name": op_name(schema), "__doc__": schema.doc}
-    for parameter in schema.inputs:
-        define = var_operand_def if parameter.option == _Variadic else operand_def
-        field = names["input", parameter.name]
-        body[field] = define(_constraint(schema, parameter))
-    for name, declared in schema.attributes.items():
-        field = names["attribute", name]
-        if declared.type == _KINDS.GRAPH:
-            body[field] = region_def()
-            continue
-        constraint = _ATTRIBUTE_CONSTRAINTS.get(declared.type, AnyAttr())
-        if declared.required:
-            body[field] = prop_def(constraint, prop_name=name)
-            continue
-        default = default_attribute(schema, name)
-        body[field] = opt_prop_def(constraint, default_value=default, prop_name=name)
-    for parameter in schema.outputs:
-        define = var_result_def if parameter.option == _Variadic else result_def
-        field = names["output", parameter.name]
-        body[field] = define(_constraint(schema, parameter))
-    body["traits"] = traits_def(*_effects(schema))
-    base = ConstantBase if op_name(schema) == "onnx.Constant" else OnnxOp
-    SCHEMAS[op_name(schema)] = schema
-    made = new_class(class_name(schema), (base,), {}, lambda space: space.update(body))
-    made.__module__ = __name__.rpartition(".")[0] + ".ops"
-    return cast(type[OnnxOp], irdl_op_definition(made))

@@ -10,7 +10,8 @@ from xdsl.dialects.builtin import UNKNOWN_LOC, LocationAttr
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 from xdsl.irdl import VariadicDef
 
-from .base import AttributeValue, NoneOp, OnnxOp, attribute
+from .attributes import AttributeValue, attribute
+from .base import NoneOp, OnnxOp
 from .infer import result_types
 from .integers import IntegerValues
 from .ops import OPS

@@ -10,7 +10,8 @@ import onnx
 from onnx import defs
 from xdsl.ir import Attribute, SSAValue
 
-from .base import PREFIXES, OnnxOp, default_attribute
+from .attributes import default_attribute
+from .base import PREFIXES, OnnxOp
 from .builder import OnnxBuilder
 from .proto import (
     CONSTANT_DTYPES,

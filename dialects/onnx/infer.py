@@ -18,7 +18,8 @@ from onnx.defs import OpSchema
 from xdsl.dialects.builtin import NoneType
 from xdsl.ir import Attribute, SSAValue
 
-from .base import SCHEMAS, python_value
+from .attributes import python_value
+from .base import SCHEMAS
 from .dims import Dim, product
 from .integers import IntegerValues, flat
 from .proto import (

@@ -10,7 +10,8 @@ from collections import defaultdict
 from onnx import defs
 from xdsl.ir import Dialect, Operation
 
-from .base import NoneOp, OnnxOp, YieldOp, class_name, op_class
+from .base import NoneOp, OnnxOp, YieldOp
+from .classes import class_name, op_class
 from .types import (
     DenseAttr,
     DimsAttr,

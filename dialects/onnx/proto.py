@@ -12,7 +12,8 @@ from onnx.defs import OpSchema
 from xdsl.dialects.builtin import UnrankedTensorType
 from xdsl.ir import Attribute
 
-from .base import OnnxOp, attribute, default_attribute, python_value
+from .attributes import attribute, default_attribute, python_value
+from .base import OnnxOp
 from .packing import file_bytes
 from .text import decode, encode
 from .types import (

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from onnx.defs import OpSchema
 
-from .base import class_name, default_attribute, field_names
+from .attributes import default_attribute
+from .classes import class_name, field_names
 from .ops import DIALECTS, OPS
 
 _HEAD = '''\

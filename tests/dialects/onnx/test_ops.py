@@ -13,15 +13,9 @@ import onnx
 import pytest
 from onnx import defs
 from sardonyx.dialects.onnx import NoneOp, YieldOp, ops
-from sardonyx.dialects.onnx.base import (
-    PREFIXES,
-    SCHEMAS,
-    default_attribute,
-    field_names,
-    op_name,
-    python_value,
-    type_string,
-)
+from sardonyx.dialects.onnx.attributes import default_attribute, python_value
+from sardonyx.dialects.onnx.base import PREFIXES, SCHEMAS, type_string
+from sardonyx.dialects.onnx.classes import field_names, op_name
 from sardonyx.dialects.onnx.ops import DIALECTS, OPS
 from sardonyx.dialects.onnx.types import (
     ELEMENT_TYPES,

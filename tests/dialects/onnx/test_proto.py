@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, defs, helper, numpy_helper
-from sardonyx.dialects.onnx.base import python_value
+from sardonyx.dialects.onnx.attributes import python_value
 from sardonyx.dialects.onnx.dims import Dim
 from sardonyx.dialects.onnx.packing import dtype_of
 from sardonyx.dialects.onnx.proto import (

@@ -69,7 +69,7 @@ func.func @strings() {
 func.func @long() {
   // CHECK-NEXT: onnx.Constant() {value_ints = array<i64: 1, 2>} : () -> tensor<2xi64>
   %a = onnx.Constant() {value_ints = array<i64: 1, 2>} : () -> tensor<2xi64>
-  // CHECK-NEXT: onnx.Constant() {value = #onnx.dense<[1] : tensor<1xi8>>, note = "kept"} : () -> tensor<1xi8>
-  %b = onnx.Constant() {value = #onnx.dense<[1] : tensor<1xi8>>, note = "kept"} : () -> tensor<1xi8>
+  // CHECK-NEXT: onnx.Constant() {value = #onnx.dense<[1] : tensor<1xi8>>, my.note = "kept"} : () -> tensor<1xi8>
+  %b = onnx.Constant() {value = #onnx.dense<[1] : tensor<1xi8>>, my.note = "kept"} : () -> tensor<1xi8>
   func.return
 }

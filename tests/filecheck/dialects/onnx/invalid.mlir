@@ -156,3 +156,12 @@ func.func @type() {
   %c = onnx.Constant dense<[1]> : i64
   func.return
 }
+
+// -----
+
+// A note without a dialect's prefix is a misspelt attribute.
+// CHECK: Elu has no attribute 'alhpa'
+func.func @misspelt(%x: tensor<2xf32>) {
+  %y = onnx.Elu(%x) {alhpa = 2.0 : f32} : (tensor<2xf32>) -> tensor<2xf32>
+  func.return
+}

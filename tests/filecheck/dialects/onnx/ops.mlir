@@ -20,9 +20,9 @@ func.func @attributes(%x: tensor<1x2x8x8xf32>, %w: tensor<4x2x3x3xf32>, %s: tens
 
 // An attribute that is no property of the operator stays beside its properties.
 // CHECK-LABEL: @extra
-// CHECK: onnx.Elu(%x) {alpha = 2.000000e+00 : f32, note = "kept"}
+// CHECK: onnx.Elu(%x) {alpha = 2.000000e+00 : f32, my.note = "kept"}
 func.func @extra(%x: tensor<2xf32>) -> tensor<2xf32> {
-  %y = onnx.Elu(%x) {alpha = 2.0 : f32, note = "kept"} : (tensor<2xf32>) -> tensor<2xf32>
+  %y = onnx.Elu(%x) {alpha = 2.0 : f32, my.note = "kept"} : (tensor<2xf32>) -> tensor<2xf32>
   func.return %y : tensor<2xf32>
 }
 
