@@ -25,6 +25,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from ..dialects.errors import SardonyxError
 from ..dialects.onnx import (
     DenseAttr,
+    Dim,
     NoneOp,
     OnnxOp,
     WeightAttr,
@@ -308,14 +309,16 @@ def input_spec(name: str, kind: Attribute, bound: int | None = None) -> InputSpe
     if shape is None:
         return InputSpec(name, DTYPE_NAMES[element], None, bound)
     dims = [
-        f"?{name}.{place}"
-        if dim is None
-        else str(dim)
-        if dim.constant is None
-        else dim.constant
+        f"?{name}.{place}" if dim is None else _spec_dim(dim)
         for place, dim in enumerate(shape)
     ]
     return InputSpec(name, DTYPE_NAMES[element], tuple(dims), bound)
+
+
+def _spec_dim(dim: Dim) -> int | str:
+    if dim.constant is not None:
+        return dim.constant
+    return str(dim) if dim.symbol is None else dim.symbol
 
 
 def assemble(

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import io
-import json
-import math
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-import numpy as np
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from xdsl.utils.exceptions import DiagnosticException
 
-from ..backends.program import InputSpec
-from ..backends.runtime import dtype_of, summary
+from ..backends.runtime import summary
 from ..dialects.errors import SardonyxError
+from .arguments import (
+    Level,
+    check_dims,
+    fraction,
+    natural,
+    parse_dims,
+    pipeline_of,
+    positive,
+    random_for,
+    read_inputs,
+    write_outputs,
+)
 from .artifact import load_artifact
-from .driver import call_by_name, compile_model, random_by_name
+from .driver import call_by_name, compile_model
 from .pipelines import PIPELINES, all_passes, spec_of
+from .show import (
+    describe_array,
+    err,
+    out,
+    print_comparisons,
+    print_json,
+    printable,
+    shape_text,
+    show,
+    text_of,
+    working,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,8 +62,6 @@ app = typer.Typer(
         "  sardonyx opt model.onnx -p cse -o out.mlir   open the IR"
     ),
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
 class Backend(StrEnum):
@@ -60,42 +76,6 @@ class Oracle(StrEnum):
 
     onnxruntime = "onnxruntime"
     reference = "reference"
-
-
-class Level(StrEnum):
-    """How much is optimized."""
-
-    O0 = "0"
-    O1 = "1"
-    O2 = "2"
-    O3 = "3"
-
-
-def natural(given: object, least: int = 0) -> int:
-    """A whole number from `least` on."""
-    text = str(given)
-    digits = text.isascii() and text.isdigit() and len(text) <= 18
-    if not digits or int(text) < least:
-        wanted = f"a whole number from {least} on"
-        raise typer.BadParameter(f"found {text!r}, wanted {wanted}")
-    return int(text)
-
-
-def positive(given: object) -> int:
-    """A whole number from 1 on."""
-    return natural(given, 1)
-
-
-def fraction(given: object) -> float:
-    """A finite number from 0 on."""
-    text = str(given)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise typer.BadParameter(f"found {text!r}, wanted a number from 0 on")
-    return number
 
 
 ModelPath = Annotated[
@@ -357,196 +337,6 @@ def demo(
     show(f"run it with sardonyx:    sardonyx run {rows[0].folder}")
     if not all(row.ok for row in rows):
         raise typer.Exit(1)
-
-
-# --- arguments ---
-
-
-def pipeline_of(level: Level, passes: str | None) -> str:
-    """The pipeline that -O and -p say; -p wins."""
-    return level.name if passes is None else passes
-
-
-def parse_dims(entries: Sequence[str] | None) -> dict[str, int]:
-    """``NAME=N`` options as sizes by name."""
-    sizes: dict[str, int] = {}
-    for entry in entries or ():
-        name, _, size = entry.rpartition("=")
-        if not name or not size.isascii() or not size.isdigit() or len(size) > 12:
-            raise SardonyxError(f"--dim: found {entry!r}, wanted NAME=N")
-        sizes[name] = int(size)
-    return sizes
-
-
-def check_dims(sizes: dict[str, int], executable: Any) -> None:
-    """Raise SardonyxError unless every size is that of a free dimension."""
-    known = {d for spec in executable.inputs for d in spec.shape or ()}
-    free = sorted(d for d in known if isinstance(d, str))
-    for name in sizes:
-        if name not in free:
-            wanted = ", ".join(free) or "none: every size is fixed"
-            raise SardonyxError(f"--dim: found dimension {name!r}, wanted {wanted}")
-
-
-def read_inputs(entries: Sequence[str], specs: Sequence[InputSpec]) -> dict[str, Any]:
-    """``NAME=FILE.npy`` options as arrays by name."""
-    dtypes = {spec.name: spec.dtype for spec in specs}
-    names = list(dtypes)
-    arrays: dict[str, Any] = {}
-    for entry in entries:
-        name, _, path = entry.rpartition("=")
-        if not name:
-            raise SardonyxError(f"-i: found {entry!r}, wanted NAME=FILE.npy")
-        if name not in names:
-            raise SardonyxError(f"-i: found input {name!r}, wanted one of {names}")
-        array = read_npy(name, path)
-        if array.dtype.kind == "V" and dtypes[name]:
-            # The format has no name for bfloat16 and its like: they come as bytes.
-            wanted = dtype_of(dtypes[name])
-            if wanted.itemsize == array.dtype.itemsize and wanted.kind != "O":
-                array = array.view(wanted)
-        arrays[name] = array
-    return arrays
-
-
-def read_npy(name: str, path: str) -> Any:
-    """The array in a .npy file, for the input `name`."""
-    try:
-        with open(path, "rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-    except Exception as error:
-        # NumPy parses the header as Python and raises whatever that raises.
-        reason = f"found no plain .npy array: {first_line(error)}"
-    raise SardonyxError(f"-i {name}: {path}: cannot be read: {reason}")
-
-
-def random_for(
-    executable: Any, dims: dict[str, int], seed: int, given: dict[str, Any]
-) -> dict[str, Any]:
-    """The inputs `given`, and random ones whose free sizes fit them."""
-    sizes = dict(dims)
-    for spec in executable.inputs:
-        if spec.name in given and spec.shape is not None:
-            for dim, size in zip(spec.shape, np.shape(given[spec.name]), strict=False):
-                if isinstance(dim, str):
-                    sizes.setdefault(dim, size)
-    return random_by_name(executable, sizes, seed, given)
-
-
-def write_outputs(folder: Path, names: Sequence[str], results: Sequence[Any]) -> None:
-    """Write the outputs as ``0-name.npy`` …, a sequence's items one by one."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for place, (name, value) in enumerate(zip(names, results, strict=True)):
-            stem = f"{place}-" + "".join(c if c.isalnum() else "_" for c in name)[:60]
-            if isinstance(value, list):
-                for number, item in enumerate(cast(list[Any], value)):
-                    write_npy(folder / f"{stem}-{number}.npy", item)
-            elif value is not None:
-                write_npy(folder / f"{stem}.npy", value)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SardonyxError(f"{folder}: cannot be written: {reason}") from error
-
-
-def write_npy(path: Path, value: Any) -> None:
-    """Write an array whole or not at all; strings as NumPy's own."""
-    array = np.asarray(value)
-    if array.dtype == object:
-        array = array.astype(str)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.lib.format.write_array(file, array, allow_pickle=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-# --- output ---
-
-
-def show(text: str) -> None:
-    """Print a line as it is: names are data, not markup."""
-    out.print(text, markup=False, soft_wrap=True)
-
-
-def printable(name: str) -> str:
-    """A name from a model with what could disturb a terminal escaped."""
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
-def shape_text(shape: Sequence[int | str] | None) -> str:
-    """``[batch, 3]``; nothing for an unknown rank."""
-    return (
-        "" if shape is None else "[" + ", ".join(printable(str(d)) for d in shape) + "]"
-    )
-
-
-def text_of(value: Any) -> str:
-    """An output in one line, a sequence by its length."""
-    if isinstance(value, list):
-        return f"sequence of {len(cast(list[Any], value))}"
-    return summary(value)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def describe_array(value: Any) -> dict[str, Any]:
-    """An array for JSON."""
-    if isinstance(value, list) or value is None:
-        items = cast(list[Any], value or [])
-        return {"sequence": [describe_array(item) for item in items]}
-    array = np.asarray(value)
-    found: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
-    if array.size and array.dtype.kind not in "OUScV":
-        wide = array.astype(np.float64)
-        for key, number in (
-            ("min", wide.min()),
-            ("mean", wide.mean()),
-            ("max", wide.max()),
-        ):
-            found[key] = float(number) if np.isfinite(number) else str(number)
-    return found
-
-
-def print_json(content: object) -> None:
-    """Print JSON and nothing else."""
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
-
-
-MAX_ROWS = 24
-
-
-def print_comparisons(comparisons: Sequence[Any]) -> None:
-    """A table of the outputs, and of the worst ops."""
-    table = Table("value", "type", "max abs", "max rel", "max ulp", "", box=None)
-    ops = [c for c in comparisons if c.kind == "op"]
-    worst = sorted(ops, key=lambda c: -c.relative)[:MAX_ROWS]
-    for c in [*(c for c in comparisons if c.kind != "op"), *worst]:
-        label = c.name if c.kind == "output" else f"{c.name} ({c.kind})"
-        table.add_row(
-            escape(printable(label)),
-            escape(f"{c.dtype}{list(c.shape)}"),
-            f"{c.absolute:.2g}",
-            f"{c.relative:.2g}",
-            f"{c.ulp:.3g}",
-            "ok" if c.ok else f"over {c.tolerance:.1g}",
-        )
-    out.print(table)
-    if len(ops) > MAX_ROWS:
-        show(f"({len(ops)} ops compared, the {MAX_ROWS} with the largest error shown)")
-
-
-def working(what: str) -> AbstractContextManager[Any]:
-    """A spinner on a terminal; elsewhere nothing."""
-    return err.status(escape(what))
 
 
 def _ignore(_: str) -> None:

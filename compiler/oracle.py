@@ -101,4 +101,4 @@ def _run_onnxruntime(
 
 def _line(error: Exception) -> str:
     text: Any = str(error).strip().replace("\n", " ")
-    return text[:300] or type(error).__name__
+    return text[:600] or type(error).__name__

@@ -219,3 +219,16 @@ def sardonyx_fixture(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         return Said(ended.value.code, said.out, said.err)
 
     return run
+
+
+SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many of the models beside the project the run could use."""
+    found = len(list(SHARED_MODELS.glob("*.onnx")))
+    terminalreporter.write_line(
+        f"shared models beside the project: {found}"
+        if found
+        else "shared models beside the project: none, so their tests were not collected"
+    )

@@ -80,6 +80,14 @@ class Dim:
             return self.terms[0][1]
         return None
 
+    @property
+    def symbol(self) -> str | None:
+        """The name, if this is one symbol and nothing else."""
+        if len(self.terms) != 1 or self.terms[0][1] != 1 or len(self.terms[0][0]) != 1:
+            return None
+        atom = self.terms[0][0][0]
+        return atom.name if isinstance(atom, Symbol) else None
+
     @cached_property
     def symbols(self) -> frozenset[str]:
         """The names that this depends on."""

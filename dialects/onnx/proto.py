@@ -97,7 +97,11 @@ def dim_from_proto(dim: onnx.TensorShapeProto.Dimension) -> Dim | None:
     """The dimension that `dim` says; None if it says nothing."""
     if dim.HasField("dim_value"):
         return Dim.of(dim.dim_value) if dim.dim_value >= 0 else None
-    return Dim.parse(dim.dim_param) if dim.dim_param else None
+    if not dim.dim_param:
+        return None
+    named = Dim.parse(dim.dim_param)
+    # A name that reads as a number is a name all the same.
+    return named if named.constant is None else Dim.of(dim.dim_param)
 
 
 def type_to_proto(kind: Attribute) -> onnx.TypeProto:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from sardonyx.compiler import SardonyxError, compile_model, import_model
 from sardonyx.compiler.driver import InputError, call_by_name
@@ -333,3 +333,23 @@ def test_the_package_has_nothing_else() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         sardonyx.compiler.nope  # noqa: B018
+
+
+@pytest.mark.parametrize("dim", ["9", " 9", "a b", 'quo"te', "min", "n + 1", "-"])
+def test_any_text_may_name_a_dimension(dim: str):
+    """A name that reads as a number, or as no identifier, is a name all the same."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [dim, 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [dim, 2])
+    node = helper.make_node("Relu", ["x"], ["y"], name="relu")
+    model = helper.make_model(
+        helper.make_graph([node], "g", [x], [y]),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    executable = compile_model(model, "numpy")
+    for size in (1, 5):
+        given = executable.random_inputs({dim: size})["x"]
+        assert given.shape == (size, 2)
+        np.testing.assert_array_equal(executable(given)[0], np.maximum(given, 0))
+    if dim != "n + 1":
+        assert compile_model(model, "numpy", dims={dim: 3}).inputs[0].shape == (3, 2)

@@ -3,7 +3,7 @@ Real models: those beside the project, if it has any, and onnx's nine classifier
 
 The classifiers' architectures come with the installed onnx package; their weights are
 drawn (the shipped ones make every output constant). Without the folder of shared models
-the tests of those are not collected, and the header of the run says so.
+the tests of those are not collected, and the summary of the run says so.
 """
 
 import fcntl
@@ -22,12 +22,6 @@ SHARED = Path(__file__).parents[3] / "shared" / "models"
 LIGHT = Path(find_spec("onnx").origin).parent / "backend" / "test" / "data" / "light"
 CLASSIFIERS = sorted(p.stem.removeprefix("light_") for p in LIGHT.glob("*.onnx"))
 TRAINED = sorted(path.stem for path in SHARED.glob("*.onnx"))
-
-
-def pytest_report_header() -> str:
-    if TRAINED:
-        return f"shared models: {len(TRAINED)}, classifiers: {len(CLASSIFIERS)}"
-    return f"shared models: none found, classifiers: {len(CLASSIFIERS)}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,100 @@
+"""How the command line prints: lines, tables, JSON. Names from models are data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..backends.runtime import summary
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show(text: str) -> None:
+    """Print a line as it is: names are data, not markup."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def printable(name: str) -> str:
+    """A name from a model with what could disturb a terminal escaped."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def shape_text(shape: Sequence[int | str] | None) -> str:
+    """``[batch, 3]``; nothing for an unknown rank."""
+    return (
+        "" if shape is None else "[" + ", ".join(printable(str(d)) for d in shape) + "]"
+    )
+
+
+def text_of(value: Any) -> str:
+    """An output in one line, a sequence by its length."""
+    if isinstance(value, list):
+        return f"sequence of {len(cast(list[Any], value))}"
+    return summary(value)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def describe_array(value: Any) -> dict[str, Any]:
+    """An array for JSON."""
+    if isinstance(value, list) or value is None:
+        items = cast(list[Any], value or [])
+        return {"sequence": [describe_array(item) for item in items]}
+    array = np.asarray(value)
+    found: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    if array.size and array.dtype.kind not in "OUScV":
+        wide = array.astype(np.float64)
+        for key, number in (
+            ("min", wide.min()),
+            ("mean", wide.mean()),
+            ("max", wide.max()),
+        ):
+            found[key] = float(number) if np.isfinite(number) else str(number)
+    return found
+
+
+def print_json(content: object) -> None:
+    """Print JSON and nothing else."""
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+
+
+MAX_ROWS = 24
+
+
+def print_comparisons(comparisons: Sequence[Any]) -> None:
+    """A table of the outputs, and of the worst ops."""
+    table = Table("value", "type", "max abs", "max rel", "max ulp", "", box=None)
+    ops = [c for c in comparisons if c.kind == "op"]
+    worst = sorted(ops, key=lambda c: -c.relative)[:MAX_ROWS]
+    for c in [*(c for c in comparisons if c.kind != "op"), *worst]:
+        label = c.name if c.kind == "output" else f"{c.name} ({c.kind})"
+        table.add_row(
+            escape(printable(label)),
+            escape(f"{c.dtype}{list(c.shape)}"),
+            f"{c.absolute:.2g}",
+            f"{c.relative:.2g}",
+            f"{c.ulp:.3g}",
+            "ok" if c.ok else f"over {c.tolerance:.1g}",
+        )
+    out.print(table)
+    if len(ops) > MAX_ROWS:
+        show(f"({len(ops)} ops compared, the {MAX_ROWS} with the largest error shown)")
+
+
+def working(what: str) -> AbstractContextManager[Any]:
+    """A spinner on a terminal; elsewhere nothing."""
+    return err.status(escape(what))
