@@ -54,6 +54,10 @@ class InputSpec:
     shape: tuple[int | str, ...] | None
     bound: int | None = None
 
+    def __str__(self) -> str:
+        shape = "" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
+        return f"{self.name}: {self.dtype}{shape}"
+
     def entry(self) -> tuple[str, str, tuple[int | str, ...] | None, int | None]:
         """The tuple that the runtime reads."""
         return self.name, self.dtype, self.shape, self.bound
@@ -68,6 +72,9 @@ class Program:
     inputs: tuple[InputSpec, ...]
     outputs: tuple[InputSpec, ...]
 
+
+MAX_NESTING = 18
+"""Python takes 20 blocks within each other."""
 
 _TAKEN = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}
 _INVALID = re.compile(r"\W", re.ASCII)
@@ -108,7 +115,7 @@ class Emitter(ABC):
 
     def emit(self, main: FuncOp, inputs: Sequence[str]) -> str:
         """The text of ``forward(w, …)``; `inputs` are the ONNX names."""
-        self.reserve("w", "forward", "run", "load", "np", "jnp", "jax", "lax", "self")
+        self.reserve("w", "forward", "np", "jnp", "jax", "lax", "ml_dtypes")
         self.prepare(main)
         self._paste_kernels(main)
         block = main.body.block
@@ -124,6 +131,8 @@ class Emitter(ABC):
         """
         Write the ops of a block, its terminator left to the caller if it is a yield.
         """
+        if self.level > MAX_NESTING:
+            raise LoweringError(f"control flow nests deeper than {MAX_NESTING}")
         for op in block.ops:
             if isinstance(op, OnnxOp):
                 self._emit_op(op)
@@ -143,7 +152,7 @@ class Emitter(ABC):
         # Before any value is named, so that no value takes a kernel's name.
         for op in main.walk():
             if isinstance(op, OnnxOp) and not op.has_body and op.name in self.table:
-                self.pasted.add(self.table[op.name])
+                self.pasted.add(self.kernel(op))
         self.reserve(*self.pasted.names)
 
     # --- ops ---
@@ -158,9 +167,13 @@ class Emitter(ABC):
         else:
             self.line(f"{self._targets(op)} = {self.call(op)}  # {origin(op)}")
 
+    def kernel(self, op: OnnxOp) -> Kernel:
+        """The kernel that `op` calls."""
+        return self.table[op.name]
+
     def call(self, op: OnnxOp) -> str:
         """The expression that calls the kernel of `op`."""
-        kernel = self.table[op.name]
+        kernel = self.kernel(op)
         parameters = inspect.signature(kernel).parameters
         arguments = [self.namespace(op)] + [self.name(v) for v in op.operands]
         while arguments[-1] == "None" and self._optional(parameters, len(arguments)):
@@ -188,7 +201,7 @@ class Emitter(ABC):
         return count > 1 and parameter.default is None
 
     def _targets(self, op: OnnxOp) -> str:
-        parameters = inspect.signature(self.table[op.name]).parameters
+        parameters = inspect.signature(self.kernel(op)).parameters
         names = [
             "_" if is_none(result.type) else self.define(result, result.name_hint)
             for result in op.results
@@ -280,7 +293,7 @@ def _python_literal(value: Any) -> str:
 def array_literal(array: Array) -> str:
     """An expression for a small array, exact in every bit."""
     if array.dtype == object:
-        return f"np.array({_nested(array)}, object)"
+        return f"np.array({_nested(array)}, object).reshape({array.shape!r})"
     name = array.dtype.name
     plain = array.dtype.kind in "iub" or (
         array.dtype.kind == "f" and bool(np.isfinite(array).all())
@@ -305,6 +318,8 @@ def input_spec(name: str, kind: Attribute, bound: int | None = None) -> InputSpe
     element = element_of(kind)
     if element is None:
         return InputSpec(name, "", None)
+    if element not in DTYPE_NAMES:
+        raise LoweringError(f"{name!r}: {element} is not an ONNX element type")
     shape = shape_of(kind)
     if shape is None:
         return InputSpec(name, DTYPE_NAMES[element], None, bound)
@@ -349,8 +364,8 @@ def assemble(
         "from __future__ import annotations",
         "\n".join(pasted.import_lines()),
         "\n\n".join(entries),
-        *_section("kernels", kernels),
         *_section("the model", [forward]),
+        *_section("kernels", kernels),
         *_section("running it", supports),
         driver.strip(),
     ]
@@ -372,8 +387,7 @@ def _docstring(
     lines = [title, ""]
     for word, specs in (("input", inputs), ("output", outputs)):
         for spec in specs:
-            shape = "" if spec.shape is None else f"[{', '.join(map(str, spec.shape))}]"
-            lines.append(f"{word:6} {spec.name}: {spec.dtype}{shape}")
+            lines.append(f"{word:6} {spec}")
     lines += [
         "",
         "``python model.py`` runs it on random input; ``from model import run``",

@@ -175,6 +175,8 @@ def random_array(
 
 def summary(array: Any) -> str:
     """Type, shape and statistics of an output, in one line."""
+    if array is None or isinstance(array, list):
+        return "nothing" if array is None else f"sequence of {len(array)}"  # pyright: ignore[reportUnknownArgumentType]
     array = np.asarray(array)
     text = f"{array.dtype}{list(array.shape)}"
     if array.dtype.kind in "OUS" or not array.size:

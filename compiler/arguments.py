@@ -67,6 +67,10 @@ def parse_dims(entries: Sequence[str] | None) -> dict[str, int]:
         name, _, size = entry.rpartition("=")
         if not name or not size.isascii() or not size.isdigit() or len(size) > 12:
             raise SardonyxError(f"--dim: found {entry!r}, wanted NAME=N")
+        if int(size) < 1 or name in sizes:
+            # ONNX reads a 0 in a Reshape's shape as "copy", so no size of 0 is safe.
+            wanted = "a size from 1 on, each name once"
+            raise SardonyxError(f"--dim: found {entry!r}, wanted {wanted}")
         sizes[name] = int(size)
     return sizes
 

@@ -220,7 +220,10 @@ def load_artifact(folder: str | Path) -> Artifact:
             f"{folder}: the manifest cannot be used: {error}"
         ) from error
     if changed:
-        raise ArtifactError(f"{folder}: {changed[0]} is not what the manifest says")
+        raise ArtifactError(
+            f"{folder}: {changed[0]} was changed after it was written; run it yourself "
+            "(python model.py), or compile again"
+        )
     where = (folder / "model.py").resolve()
     spec = importlib.util.spec_from_file_location(f"sardonyx_{folder.name}", where)
     assert spec is not None, "a .py file has a loader"

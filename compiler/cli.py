@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from enum import StrEnum
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +49,6 @@ from .show import (
 )
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -59,7 +59,9 @@ app = typer.Typer(
         "write a program: python out/model.py\n"
         "  sardonyx run model.onnx --dim batch=2        run on random input\n"
         "  sardonyx verify model.onnx                   compare with ONNX Runtime\n"
-        "  sardonyx opt model.onnx -p cse -o out.mlir   open the IR"
+        "  sardonyx opt model.onnx -p cse -o out.mlir   open the IR\n"
+        "  sardonyx passes                              what the passes are\n\n"
+        "An error is one line; --debug, anywhere, shows where it came from."
     ),
 )
 
@@ -136,8 +138,12 @@ def run(
             "-i", "--input", metavar="NAME=FILE.npy", help="An input's array."
         ),
     ] = None,
-    backend: BackendOption = Backend.jax,
-    level: LevelOption = Level.O2,
+    backend: Annotated[
+        Backend | None, typer.Option("--backend", "-b", help="jax unless given.")
+    ] = None,
+    level: Annotated[
+        Level | None, typer.Option("-O", help="How much to optimize: 2 unless given.")
+    ] = None,
     passes: PassesOption = None,
     dim: DimOption = None,
     seed: SeedOption = 0,
@@ -152,12 +158,15 @@ def run(
     """Run MODEL (or an artifact): inputs that are not given are random."""
     dims = parse_dims(dim)
     if model.is_dir():
+        if backend is not None or level is not None or passes is not None:
+            raise SardonyxError(f"{model}: an artifact is compiled: no -b, -O or -p")
         executable: Any = load_artifact(model)
         check_dims(dims, executable)
     else:
         with working(f"compiling {model}"):
+            pipeline = pipeline_of(level or Level.O2, passes)
             executable = compile_model(
-                model, backend.value, pipeline_of(level, passes), dims
+                model, (backend or Backend.jax).value, pipeline, dims
             )
     given = read_inputs(inputs or [], executable.inputs)
     arrays = random_for(executable, dims, seed, given)
@@ -249,7 +258,7 @@ def verify(
             }
         )
     else:
-        print_comparisons(found.comparisons)
+        print_comparisons(found.comparisons, first)
         if first is not None:
             show(
                 f"first divergence: {printable(first.name)} of {printable(first.node)}"
@@ -288,8 +297,10 @@ def passes(
             raise SardonyxError(f"found pass {name!r}, wanted one of sardonyx passes")
         chosen = known[name]()
         show(name)
-        doc = sys.modules[chosen.__module__].__doc__ or chosen.__doc__
-        show((doc or "xDSL's own").strip())
+        doc = chosen.__doc__
+        if name in get_all_passes():
+            doc = sys.modules[chosen.__module__].__doc__
+        show(cleandoc(doc or "a pass of xDSL's"))
         for option in get_pass_option_infos(chosen):
             default = (
                 "" if option.default_value is None else f" = {option.default_value}"
@@ -333,10 +344,19 @@ def demo(
     out.print(table)
     for row in rows:
         show(f"the {row.backend} artifact: {row.folder}")
-    show(f"run it without sardonyx: python {rows[0].folder / 'model.py'}")
-    show(f"run it with sardonyx:    sardonyx run {rows[0].folder}")
+    python = Path(sys.executable)
+    show(f"run it without sardonyx: {shown(python)} {rows[0].folder / 'model.py'}")
+    show(
+        f"run it with sardonyx:    {shown(python.parent)}/sardonyx run {rows[0].folder}"
+    )
     if not all(row.ok for row in rows):
         raise typer.Exit(1)
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _ignore(_: str) -> None:
@@ -354,7 +374,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
+    given = [argument for argument in given if argument != "--debug"] or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character gets its number.

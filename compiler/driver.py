@@ -30,7 +30,7 @@ from .text import read_text
 BACKENDS = ("numpy", "jax")
 
 
-@dataclass
+@dataclass(repr=False)
 class Executable:
     """
     A compiled model. Call it with arrays by position or by input name.
@@ -47,6 +47,11 @@ class Executable:
     passes: list[PassRun] = field(default_factory=list[PassRun])
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     """How long each stage took."""
+
+    def __repr__(self) -> str:
+        takes = ", ".join(map(str, self.inputs))
+        gives = ", ".join(map(str, self.outputs))
+        return f"<{self.backend} executable of {self.model.name!r}: {takes} -> {gives}>"
 
     @property
     def inputs(self) -> tuple[InputSpec, ...]:
@@ -129,6 +134,8 @@ def call_by_name(executable: Any, arrays: Mapping[str, Any]) -> tuple[Any, ...]:
     """
     try:
         return executable(**arrays)
+    except MemoryError as error:
+        raise InputError(f"not enough memory to run on these sizes: {error}") from error
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
         # A shape that only running shows to be wrong fails in a kernel, on arrays.
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -112,3 +112,5 @@ def run_opt(args: Sequence[str]) -> None:
         OptMain(args).run()
     except ParseError as error:
         raise SardonyxError(parse_error_text(error)) from error
+    except (ImportError, NotImplementedError) as error:
+        raise SardonyxError(f"opt: xDSL cannot: {error}") from error

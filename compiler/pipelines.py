@@ -23,7 +23,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
     "O2": (*CLEAN, *FUSE, "dce"),
     "O3": (*CLEAN, *FUSE, "dce"),
 }
-"""The passes of each optimization level, in order."""
+"""The passes of each optimization level, in order. -O3 has nothing more yet."""
 
 
 class PipelineError(SardonyxError):

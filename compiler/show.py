@@ -15,7 +15,8 @@ from rich.table import Table
 
 from ..backends.runtime import summary
 
-out = Console(highlight=False)
+# Where there is no terminal nothing is cut: whoever reads the lines has room.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 err = Console(stderr=True, highlight=False)
 
 
@@ -75,15 +76,18 @@ def print_json(content: object) -> None:
 MAX_ROWS = 24
 
 
-def print_comparisons(comparisons: Sequence[Any]) -> None:
-    """A table of the outputs, and of the worst ops."""
-    table = Table("value", "type", "max abs", "max rel", "max ulp", "", box=None)
+def print_comparisons(comparisons: Sequence[Any], first: Any = None) -> None:
+    """A table of the outputs, of the `first` op that diverges, and of the worst ops."""
+    table = Table(box=None)
+    table.add_column("value", overflow="fold")
+    for column in ("", "type", "max abs", "max rel", "max ulp", ""):
+        table.add_column(column, no_wrap=True)
     ops = [c for c in comparisons if c.kind == "op"]
-    worst = sorted(ops, key=lambda c: -c.relative)[:MAX_ROWS]
+    worst = sorted(ops, key=lambda c: (c is not first, -c.relative))[:MAX_ROWS]
     for c in [*(c for c in comparisons if c.kind != "op"), *worst]:
-        label = c.name if c.kind == "output" else f"{c.name} ({c.kind})"
         table.add_row(
-            escape(printable(label)),
+            escape(printable(c.name)),
+            c.kind,
             escape(f"{c.dtype}{list(c.shape)}"),
             f"{c.absolute:.2g}",
             f"{c.relative:.2g}",

@@ -56,6 +56,8 @@ def parse_text(text: str, path: Path) -> Model:
         raise TextError(parse_error_text(error)) from error
     except (VerifyException, DiagnosticException) as error:
         raise TextError(f"{path}: {_joined(error)}") from error
+    except RecursionError as error:
+        raise TextError(f"{path}: nests too deeply") from error
     verify_text(module, path)
     model = Model(module, context)
     _check_main(model, path)
@@ -107,7 +109,10 @@ def check_weights(model: Model, path: Path) -> None:
     store = model.context.store
     missing = [key for key in used_weights(model) if key not in store]
     if missing:
-        raise TextError(f"{path}: weight {missing[0]!r} is in no weight file")
+        raise TextError(
+            f"{path}: weight {missing[0]!r} is in no weight file "
+            "(opt -o writes one beside the text)"
+        )
     for op in model.module.walk():
         value = op.properties.get("value")
         if op.name != "onnx.Constant" or not isinstance(value, WeightAttr):

@@ -213,33 +213,38 @@ def _distance(a: Array, b: Array) -> float:
 
 
 def _errors(a: Array, b: Array) -> tuple[float, float, float]:
-    spacing = _spacing(b)
     wide = np.complex128 if b.dtype.kind == "c" else np.float64
-    a, b = a.astype(wide), b.astype(wide)
-    finite = np.isfinite(b)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+    finite = np.isfinite(b.astype(wide))
+    if not np.array_equal(a[~finite].astype(wide), b[~finite].astype(wide), True):
         return math.inf, math.inf, math.inf
     if not finite.any():
         return 0.0, 0.0, 0.0
-    difference = np.abs(a[finite] - b[finite])
+    a, b = a[finite], b[finite]
+    difference = np.abs(a.astype(wide) - b.astype(wide))
     if np.isnan(difference).any():
         return math.inf, math.inf, math.inf
     absolute = float(difference.max())
-    scale = float(np.abs(b[finite]).max())
+    scale = float(np.abs(b.astype(wide)).max())
     relative = absolute / scale if scale else (math.inf if absolute else 0.0)
-    return absolute, relative, float((difference / spacing[finite]).max())
+    return absolute, relative, _ulps(a, b)
 
 
-def _spacing(b: Array) -> Array:
-    """The distance from each element to its neighbour, in float64."""
+def _ulps(a: Any, b: Any) -> float:
+    """The largest number of steps from a representable number to the next, a to b."""
     if b.dtype.kind == "c":
-        b = np.abs(b)
-    if b.dtype.kind == "f":
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.abs(np.spacing(np.abs(b))).astype(np.float64)
-    # bfloat16: eight bits of significand.
-    exponent = np.frexp(np.maximum(np.abs(b.astype(np.float64)), 2.0**-126))[1]
-    return np.ldexp(1.0, exponent - 8)
+        return max(_ulps(a.real, b.real), _ulps(a.imag, b.imag))
+    x, y = _ordered(a), _ordered(b)
+    high, low = np.maximum(x, y), np.minimum(x, y)
+    return float((high - low).max())
+
+
+def _ordered(x: Any) -> Any:
+    """The bits of floats as unsigned integers in the floats' own order."""
+    width = x.dtype.itemsize
+    bits = np.ascontiguousarray(x).view(f"u{width}")
+    sign = np.array(1 << (8 * width - 1), bits.dtype)
+    # Both zeros are one number: -0 counts as the step at which +0 stands.
+    return np.where(bits & sign, sign - (bits & ~sign), bits | sign)
 
 
 # --- what is looked at ---

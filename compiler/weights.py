@@ -103,6 +103,8 @@ def _add(
     )
     if element not in ELEMENT_TYPES:
         raise ValueError(f"{key!r} has unknown dtype {entry['dtype']!r}")
+    if not all(type(n) is int for n in shape):  # pyright: ignore
+        raise ValueError(f"{key!r} has shape {shape}")
     sizes = tuple(int(n) for n in shape)  # pyright: ignore
     if any(n < 0 for n in sizes) or key in store:
         raise ValueError(f"{key!r} has shape {list(sizes)}, or stands twice")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, f32, f64
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
@@ -28,7 +28,7 @@ from xdsl.pattern_rewriter import (
 from ..dialects.onnx import OnnxBuilder, WeightAttr, WeightStore, ops, store_of
 from ..dialects.onnx.attributes import python_value
 from ..dialects.onnx.provenance import fused
-from ..dialects.onnx.store import DerivedWeight
+from ..dialects.onnx.store import ArrayWeight, DerivedWeight
 from ..dialects.onnx.types import (
     DTYPE_NAMES,
     Array,
@@ -36,7 +36,7 @@ from ..dialects.onnx.types import (
     is_none,
     static_shape,
 )
-from .fold_constants import constant_of
+from .fold_constants import constant_of, is_derived
 
 
 def blocked(norm: ops.BatchNormalizationOp, store: WeightStore) -> str | None:
@@ -55,7 +55,17 @@ def blocked(norm: ops.BatchNormalizationOp, store: WeightStore) -> str | None:
         return "a parameter is not constant"
     if len({element_of(value.type) for value in parameters}) != 1:
         return "the parameters have different element types"
+    if element_of(conv.W.type) not in (f32, f64) and _overflows(conv, norm, store):
+        return "a folded parameter overflows its element type"
     return None
+
+
+def _overflows(
+    conv: ops.ConvOp, norm: ops.BatchNormalizationOp, store: WeightStore
+) -> bool:
+    with np.errstate(all="ignore"):
+        folded = (folded_weight(conv, norm, store)(), folded_bias(conv, norm, store)())
+    return not all(np.isfinite(array.astype(np.float32)).all() for array in folded)
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,10 @@ def _derived(
     element, shape = element_of(like.type), static_shape(like.type)
     assert element is not None, "constants have an element type"
     assert shape is not None, "constants have static shapes"
-    weight = DerivedWeight(DTYPE_NAMES[element], shape, compute)
+    lazy = DerivedWeight(DTYPE_NAMES[element], shape, compute)
+    # One step is computed when it is needed; a chain would be computed again and again.
+    chained = is_derived(like, builder.store)
+    weight = ArrayWeight(lazy.array()) if chained else lazy
     key = builder.store.add(f"{like.name_hint or role}.folded", weight)
     value = builder.held(WeightAttr(key), weight.type)
     value.name_hint = like.name_hint

@@ -9,10 +9,10 @@ Compute at compile time what does not depend on the inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -55,6 +55,15 @@ def constant_of(value: SSAValue, store: WeightStore) -> Callable[[], Array] | No
     return None
 
 
+def is_derived(value: SSAValue, store: WeightStore) -> bool:
+    """Whether `value` is a constant that is computed from others when it is needed."""
+    op = value.owner
+    held = op.properties.get("value") if isinstance(op, OnnxOp) else None
+    if not isinstance(held, WeightAttr) or held.data not in store:
+        return False
+    return isinstance(store[held.data], DerivedWeight)
+
+
 def blocked(op: Operation, store: WeightStore, max_growth: int) -> str | None:
     """Why `op` cannot be computed now, or None if it can."""
     if not isinstance(op, OnnxOp) or op.name == "onnx.Constant":
@@ -79,7 +88,7 @@ def blocked(op: Operation, store: WeightStore, max_growth: int) -> str | None:
 
 def _elements(value: SSAValue) -> int:
     shape = static_shape(value.type)
-    return 0 if shape is None else int(np.prod(shape))
+    return 0 if shape is None else math.prod(shape)
 
 
 @dataclass(frozen=True)
@@ -118,9 +127,16 @@ class FoldConstantsPass(ModulePass):
 def _fold(op: OnnxOp, store: WeightStore) -> None:
     sources = [constant_of(value, store) for value in op.operands]
     size = sum(_elements(result) for result in op.results)
-    if size * 4 < LAZY_BYTES or len(op.results) != 1:
-        results = apply(op, [None if s is None else s() for s in sources])
-        _replace(op, store, [None if r is None else r for r in results])
+    # One step is computed when it is needed; a chain of them would be computed again
+    # and again.
+    chained = any(is_derived(value, store) for value in op.operands)
+    if size * 4 < LAZY_BYTES or len(op.results) != 1 or chained:
+        try:
+            results = apply(op, [None if s is None else s() for s in sources])
+        except (ValueError, TypeError, IndexError, ArithmeticError):
+            # Operands that the operator does not take: who runs the op hears of it.
+            return
+        _replace(op, store, results)
         return
     # What the weight is computed by: the op without its operands, so that it uses
     # nothing.
@@ -157,7 +173,7 @@ def _fold_integers(op: OnnxOp, store: WeightStore, integers: IntegerValues) -> N
 
 
 def _replace(
-    op: OnnxOp, store: WeightStore, results: list[Array | Weight | None]
+    op: OnnxOp, store: WeightStore, results: Sequence[Array | Weight | None]
 ) -> None:
     made: list[Operation] = []
     builder = OnnxBuilder(made.append, store, location=op.location)

@@ -22,6 +22,7 @@ from ..dialects.onnx import OnnxOp, store_of
 from ..dialects.onnx.infer import InferenceError, result_types
 from ..dialects.onnx.integers import IntegerValues
 from ..dialects.onnx.proto import refine
+from ..dialects.onnx.provenance import describe
 from ..dialects.onnx.types import element_of, is_none, shape_of, tensor
 
 
@@ -73,12 +74,13 @@ class SpecializeDimsPass(ModulePass):
                 raise SardonyxError(f"found dimension {name!r}, wanted {wanted}")
         integers = IntegerValues(store_of(ctx))
         for inner in op.walk():
-            for region in inner.regions:
-                for block in region.blocks:
-                    for argument in block.args:
-                        _retype(argument, specialized(argument.type, sizes))
-            for result in inner.results:
-                _retype(result, specialized(result.type, sizes))
+            try:
+                _specialize(inner, sizes)
+            except ValueError as error:
+                shown = ", ".join(f"{n}={size}" for n, size in sizes.items())
+                raise SardonyxError(
+                    f"{describe(inner)} with {shown}: {error}"
+                ) from error
             _infer_again(inner, integers)
         for inner in op.ops:
             if isinstance(inner, FuncOp):
@@ -89,6 +91,15 @@ class SpecializeDimsPass(ModulePass):
         cls, ctx: Context, module_op: ModuleOp
     ) -> tuple[SpecializeDimsPass, ...]:
         return ()
+
+
+def _specialize(op: Operation, sizes: Mapping[str, int]) -> None:
+    for region in op.regions:
+        for block in region.blocks:
+            for argument in block.args:
+                _retype(argument, specialized(argument.type, sizes))
+    for result in op.results:
+        _retype(result, specialized(result.type, sizes))
 
 
 def _retype(value: SSAValue, kind: Attribute) -> None:
@@ -102,9 +113,10 @@ def _infer_again(op: Operation, integers: IntegerValues) -> None:
     wanted = [not is_none(kind) for kind in op.result_types]
     try:
         found = result_types(op.name, op.operands, op.properties, wanted, integers)
-    except InferenceError as error:
+    except (InferenceError, ValueError) as error:
         names = [str(kind) for kind in op.operand_types]
-        raise SardonyxError(f"{op.name} on {', '.join(names)}: {error}") from error
+        where = f"{describe(op)} on {', '.join(names)}"
+        raise SardonyxError(f"{where}: {error}") from error
     for result, kind in zip(op.results, found, strict=True):
         if not is_none(result.type):
             _retype(result, refine(result.type, kind))

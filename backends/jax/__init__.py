@@ -81,6 +81,10 @@ class JaxEmitter(Emitter):
     def namespace(self, op: OnnxOp) -> str:
         return "np" if op.results[0] in self.host else self.xp
 
+    def kernel(self, op: OnnxOp) -> Kernel:
+        # JAX's own kernels trace whatever they are given.
+        return SHARED[op.name] if op.results[0] in self.host else super().kernel(op)
+
     def weight(self, op: OnnxOp, key: str) -> str:
         if op.results[0] not in self.host:
             return super().weight(op, key)

@@ -12,7 +12,7 @@ from xdsl.ir import Block, SSAValue
 
 from ...dialects.onnx import OnnxOp, WeightStore
 from ...dialects.onnx.attributes import python_value
-from ...dialects.onnx.types import DTYPE_NAMES, element_of, is_none, static_shape
+from ...dialects.onnx.types import DTYPE_NAMES, element_of, is_none, shape_of
 from ..control import scan_slice, stack_turns
 from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
@@ -38,7 +38,10 @@ class NumpyEmitter(Emitter):
     xp: ClassVar[str] = "np"
 
     def prepare(self, main: FuncOp) -> None:
-        del main  # every value is known when a line runs
+        # Before any value is named, so that none takes their names.
+        if any(isinstance(op, OnnxOp) and op.has_body for op in main.walk()):
+            self.pasted.add(scan_slice)
+            self.pasted.add(stack_turns)
 
     def namespace(self, op: OnnxOp) -> str:
         return self.xp
@@ -94,8 +97,11 @@ class NumpyEmitter(Emitter):
         after, *values = [self.name(v) for v in yielded(block)]
         for name, value in zip(turns, values[len(states) :], strict=True):
             self.line(f"{name}.append({value})")
-        self._assign(states, values[: len(states)])
-        self.line(f"{count}, {go} = {count} + 1, bool({after})")
+        # The condition may be an old state: all are assigned at once.
+        self._assign(
+            [count, go, *states],
+            [f"{count} + 1", f"bool({after})", *values[: len(states)]],
+        )
         self.level -= 1
         for result, state in zip(op.results, states, strict=False):
             self.line(f"{self.define(result, result.name_hint)} = {state}")
@@ -154,7 +160,8 @@ class NumpyEmitter(Emitter):
             if element is None:
                 raise LoweringError(f"{origin(op)}: a scan output is {value.type}")
             result = op.results[first + place]
-            shape = static_shape(value.type) or ()
+            dims = shape_of(value.type) or ()
+            shape = tuple((d.constant or 0) if d is not None else 0 for d in dims)
             arguments = [name, ascii(DTYPE_NAMES[element]), repr(shape)]
             if axes or backwards:
                 arguments.append(str(axes[place] if axes else 0))
@@ -215,13 +222,23 @@ def call(
     forward: Any, weights: Mapping[str, Any], inputs: Sequence[Any]
 ) -> tuple[Any, ...]:
     """
-    The outputs of `forward` as arrays; overflow and nan are results, not warnings.
+    The outputs of `forward` as arrays that share no memory with inputs or each other.
+
+    Overflow and nan are results, not warnings.
     """
     with np.errstate(all="ignore"):
         results = forward(weights, *inputs)
-    outputs: list[Any] = [
-        r if r is None or isinstance(r, list) else np.asarray(r) for r in results
-    ]
+    others: list[Any] = [x for x in inputs if isinstance(x, np.ndarray)]
+    outputs: list[Any] = []
+    for result in results:
+        if result is None or isinstance(result, list):
+            outputs.append(result)
+            continue
+        array: Any = np.asarray(result)
+        if any(np.may_share_memory(array, other) for other in others):
+            array = array.copy()
+        others.append(array)
+        outputs.append(array)
     return tuple(outputs)
 
 
@@ -240,7 +257,9 @@ def write_program(
 
 
 def prepare_weights(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights as the kernels read them best: aligned and contiguous."""
-    return {
-        key: np.require(array, requirements=["C", "A"]) for key, array in arrays.items()
-    }
+    """Weights as the kernels read them best: aligned, contiguous, and not writable."""
+    prepared: dict[str, Any] = {}
+    for key, array in arrays.items():
+        prepared[key] = np.require(array, requirements=["C", "A"]).view()
+        prepared[key].flags.writeable = False
+    return prepared

@@ -7,6 +7,7 @@ resolved), and every size is checked against the file before it is mapped.
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 from dataclasses import dataclass, field
@@ -134,6 +135,8 @@ def _natural(text: str) -> int:
 
 def map_file(path: Path) -> memoryview:
     """The content of a file, mapped read-only; OSError if it cannot be read."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     with path.open("rb") as file:
         if not path.stat().st_size:
             return memoryview(b"")

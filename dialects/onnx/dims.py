@@ -15,6 +15,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 
+MAX_TERMS = 64
+MAX_COEFFICIENT = 1 << 80
+"""No model's sizes need more; a hostile one would have us multiply out for ever."""
+
+
+class DimError(ValueError):
+    """An expression that is larger than any model's sizes need."""
+
 
 @dataclass(frozen=True, order=True)
 class Symbol:
@@ -275,6 +283,9 @@ def _collect(terms: Iterable[tuple[Monomial, int]]) -> Dim:
     totals: dict[Monomial, int] = {}
     for monomial, value in terms:
         totals[monomial] = totals.get(monomial, 0) + value
+        large = abs(value) > MAX_COEFFICIENT or len(monomial) > MAX_TERMS
+        if large or len(totals) > MAX_TERMS:
+            raise DimError("a size's expression is too large")
     kept = ((m, v) for m, v in totals.items() if v)
     # Symbols first, the constant last: `seq + 1`.
     return Dim(tuple(sorted(kept, key=lambda t: (not t[0], _monomial_text(t[0])))))

@@ -20,7 +20,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from .attributes import python_value
 from .base import SCHEMAS
-from .dims import Dim, product
+from .dims import Dim, DimError, product
 from .integers import IntegerValues, flat
 from .proto import (
     attribute_to_proto,
@@ -104,7 +104,7 @@ def result_types(
     inferred = _inferred_by_onnx(schema, facts, outputs)
     rule = _SHAPES.get(name.partition(".")[2]) if name.startswith("onnx.") else None
     if rule is not None and outputs[0]:
-        refined = rule(facts)
+        refined = _refined(rule, facts)
         element = _first_element(inferred[0], facts)
         if refined is not None and element is not None:
             ours = tensor(element, map(_possible, refined))
@@ -113,6 +113,13 @@ def result_types(
         if wanted and kind is None:
             raise InferenceError(f"nothing tells the type of result {index}")
     return [NoneType() if kind is None else kind for kind in inferred]
+
+
+def _refined(rule: Callable[[Facts], Shape | None], facts: Facts) -> Shape | None:
+    try:
+        return rule(facts)
+    except DimError:
+        return None
 
 
 def _possible(dim: Dim | None) -> Dim | None:

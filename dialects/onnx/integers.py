@@ -9,6 +9,7 @@ of which nothing is known is None. The analysis only looks.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -18,12 +19,14 @@ import numpy as np
 from xdsl.ir import Attribute, OpResult, SSAValue
 
 from .base import OnnxOp
-from .dims import Dim
+from .dims import Dim, DimError
 from .store import WeightStore
 from .types import (
     DenseAttr,
     WeightAttr,
     element_of,
+    integer_range,
+    is_none,
     numpy_dtype,
     shape_of,
     static_shape,
@@ -84,7 +87,7 @@ class IntegerValues:
             return None
         element = element_of(value.type)
         kind = numpy_dtype(cast(Attribute, element))
-        return np.array(numbers, np.int64).astype(kind).reshape(items.shape)
+        return np.array(numbers, object).astype(kind).reshape(items.shape)
 
     def _of_result(self, value: OpResult) -> Dims | None:
         op = value.op
@@ -93,7 +96,7 @@ class IntegerValues:
         if op.name == "onnx.Constant":
             return _from_array(self.constant(value))
         shape = static_shape(value.type)
-        if shape is not None and np.prod(shape) > MAX_ELEMENTS:
+        if shape is not None and math.prod(shape) > MAX_ELEMENTS:
             return None
         if op.name in ("onnx.Shape", "onnx.Size"):
             return _of_shape(op)
@@ -103,7 +106,37 @@ class IntegerValues:
         arguments = [self.of(operand) for operand in op.operands]
         if not arguments or arguments[0] is None:
             return None
-        return rule(op, *arguments)
+        try:
+            found = rule(op, *arguments)
+        except DimError:
+            return None
+        return None if found is None else _representable(found, value.type)
+
+
+def _representable(items: Dims, kind: Attribute) -> Dims | None:
+    """
+    `items` without those that the element type cannot hold, which would wrap around.
+
+    A symbol is taken to fit 32 bits, as sizes do; not fewer.
+    """
+    element = element_of(kind)
+    if element is None:
+        return None
+    dtype = numpy_dtype(element)
+    if dtype.kind == "f":
+        low, high = -(1 << 24), 1 << 24
+        wide = dtype.itemsize >= 4
+    elif dtype == np.bool_:
+        low, high, wide = 0, 1, False
+    else:
+        (low, high), wide = integer_range(dtype), dtype.itemsize >= 4
+
+    def kept(item: Dim | None) -> Dim | None:
+        if item is None or item.constant is None:
+            return item if wide else None
+        return item if low <= item.constant <= high else None
+
+    return array_of([kept(item) for item in flat(items)], items.shape)
 
 
 def array_of(items: list[Dim | None], shape: tuple[int, ...]) -> Dims:
@@ -246,7 +279,7 @@ def flat(items: Dims) -> list[Dim | None]:
 
 def _same_items(op: OnnxOp, data: Dims, *_: Dims | None) -> Dims | None:
     shape = static_shape(op.results[0].type)
-    if shape is None or np.prod(shape) != data.size:
+    if shape is None or math.prod(shape) != data.size:
         return None
     return data.reshape(shape)
 
@@ -272,13 +305,14 @@ def _gather(op: OnnxOp, data: Dims, indices: Dims | None) -> Dims | None:
 
 def _slice(op: OnnxOp, data: Dims, *rest: Dims | None) -> Dims | None:
     starts, ends = _numbers(rest[0]), _numbers(rest[1])
-    axes = _numbers(rest[2]) if len(op.operands) > 3 else None
-    steps = _numbers(rest[3]) if len(op.operands) > 4 else None
-    if starts is None or ends is None or data.ndim != 1 or len(starts) != 1:
+    given = [not is_none(operand.type) for operand in op.operands]
+    axes = _numbers(rest[2]) if len(given) > 3 and given[3] else [0]
+    steps = _numbers(rest[3]) if len(given) > 4 and given[4] else [1]
+    if starts is None or ends is None or steps is None or axes not in ([0], [-1]):
         return None
-    if axes not in (None, [0], [-1]):
+    if data.ndim != 1 or len(starts) != 1:
         return None
-    step = steps[0] if steps else 1
+    step = steps[0]
     end = None if step < 0 and ends[0] < -data.size else ends[0]
     return data[starts[0] : end : step] if step else None
 
@@ -295,14 +329,14 @@ def _constant_of_shape(op: OnnxOp, shape: Dims) -> Dims | None:
     value = op.properties.get("value")
     fill = value.array().reshape(-1) if isinstance(value, DenseAttr) else np.zeros(1)
     filler = _from_array(fill)
-    if sizes is None or np.prod(sizes) > MAX_ELEMENTS or filler is None:
+    if sizes is None or math.prod(sizes) > MAX_ELEMENTS or filler is None:
         return None
-    return array_of([filler[0]] * int(np.prod(sizes)), tuple(sizes))
+    return array_of([filler[0]] * int(math.prod(sizes)), tuple(sizes))
 
 
 def _expand(op: OnnxOp, data: Dims, shape: Dims | None) -> Dims | None:
     sizes = _numbers(shape)
-    if sizes is None or np.prod(sizes) > MAX_ELEMENTS:
+    if sizes is None or math.prod(sizes) > MAX_ELEMENTS:
         return None
     try:
         return np.broadcast_to(data, np.broadcast_shapes(data.shape, tuple(sizes)))
@@ -325,7 +359,7 @@ def _reduction(
 ) -> Callable[..., Dims | None]:
     def rule(op: OnnxOp, data: Dims, *_: Dims | None) -> Dims | None:
         shape = static_shape(op.results[0].type)
-        if shape is None or np.prod(shape) != 1:
+        if shape is None or math.prod(shape) != 1:
             return None
         total = _reduced(combine, flat(data), Dim.of(start))
         return array_of([total], shape)

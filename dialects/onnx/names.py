@@ -20,7 +20,11 @@ MAX_LENGTH = 48
 
 def hint(tensor: str) -> str | None:
     """A value name that resembles a tensor's name; None if nothing of it can stand."""
-    name = _INVALID.sub("_", tensor)[-MAX_LENGTH:].strip("_")
+    name = _INVALID.sub("_", tensor).strip("_")
+    if len(name) > MAX_LENGTH:
+        # The end tells most; a word that would be cut goes whole.
+        name = name[-MAX_LENGTH:]
+        name = (name.partition("_")[2] or name).strip("_")
     if not name:
         return None
     return f"t{name}" if name[0].isdigit() else name

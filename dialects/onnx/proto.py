@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, cast
 
 import numpy as np
@@ -93,15 +94,20 @@ def _tensor_from_proto(
     return tensor(element, map(dim_from_proto, proto.shape.dim))
 
 
+_DASHED = re.compile(r"[^\s(,/][-/][^\s/]")
+
+
 def dim_from_proto(dim: onnx.TensorShapeProto.Dimension) -> Dim | None:
     """The dimension that `dim` says; None if it says nothing."""
     if dim.HasField("dim_value"):
         return Dim.of(dim.dim_value) if dim.dim_value >= 0 else None
     if not dim.dim_param:
         return None
+    # A name that reads as a number, or has a dash in it, is a name all the same.
     named = Dim.parse(dim.dim_param)
-    # A name that reads as a number is a name all the same.
-    return named if named.constant is None else Dim.of(dim.dim_param)
+    if named.constant is not None or _DASHED.search(dim.dim_param):
+        return Dim.of(dim.dim_param)
+    return named
 
 
 def type_to_proto(kind: Attribute) -> onnx.TypeProto:

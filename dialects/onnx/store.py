@@ -126,7 +126,8 @@ class WeightStore:
         Store `weight` under `key`, or `key.1` … if that is taken; returns the key.
         """
         unique, count = key, 0
-        while unique in self._weights:
+        # safetensors keeps notes under a key of its own.
+        while unique in self._weights or unique == "__metadata__":
             count += 1
             unique = f"{key}.{count}"
         weight = ArrayWeight(weight) if isinstance(weight, np.ndarray) else weight

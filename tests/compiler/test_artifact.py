@@ -317,7 +317,7 @@ def test_a_changed_file_is_refused(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[-2] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(ArtifactError, match=f"{name} is not what the manifest says"):
+    with pytest.raises(ArtifactError, match=f"{name} was changed after it was written"):
         load_artifact(folder)
 
 

@@ -566,7 +566,7 @@ def test_tampered_artifact(refused: Any, sardonyx: Any, mlp: Path) -> None:
     canary = mlp.parent / "canary"
     with (goal / "model.py").open("a") as file:
         file.write(f"\nopen({str(canary)!r}, 'w')\n")
-    has(refused("run", goal), goal, "model.py", "not what the manifest says")
+    has(refused("run", goal), goal, "model.py", "was changed after it was written")
     assert not canary.exists()
 
 
