@@ -118,8 +118,8 @@ CONSTRAINTS: dict[OpSchema.AttrType, AttrConstraint] = {
     _KINDS.INT: BaseAttr(IntegerAttr),
     _KINDS.FLOAT: BaseAttr(FloatAttr),
     _KINDS.STRING: BaseAttr(StringAttr),
-    _KINDS.INTS: BaseAttr(DenseArrayBase),
-    _KINDS.FLOATS: BaseAttr(DenseArrayBase),
+    _KINDS.INTS: DenseArrayBase.constr(i64),
+    _KINDS.FLOATS: DenseArrayBase.constr(f32),
     _KINDS.STRINGS: BaseAttr(ArrayAttr),
 }
 """What an attribute of each kind must be in the IR."""

@@ -165,3 +165,12 @@ func.func @misspelt(%x: tensor<2xf32>) {
   %y = onnx.Elu(%x) {alhpa = 2.0 : f32} : (tensor<2xf32>) -> tensor<2xf32>
   func.return
 }
+
+// -----
+
+// A list of floats where the schema has a list of integers.
+// CHECK: f32
+func.func @mistyped_list(%x: tensor<2x3xf32>) {
+  %y = onnx.Transpose(%x) {perm = array<f32: 1.0, 0.0>} : (tensor<2x3xf32>) -> tensor<3x2xf32>
+  func.return
+}
