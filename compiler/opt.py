@@ -108,6 +108,9 @@ def _refuse(message: str) -> NoReturn:
 
 def run_opt(args: Sequence[str]) -> None:
     """Run the driver; SardonyxError in one line for what xDSL reports in many."""
+    if sum(argument in ("-p", "--passes") for argument in args) > 1:
+        # argparse would take the last and forget the others.
+        _refuse("found several -p, wanted one pipeline: -p 'a,b'")
     try:
         OptMain(args).run()
     except ParseError as error:

@@ -570,6 +570,10 @@ def test_tampered_artifact(refused: Any, sardonyx: Any, mlp: Path) -> None:
     assert not canary.exists()
 
 
+def test_several_pipelines(refused: Any, mlp: Path) -> None:
+    has(refused("opt", mlp, "-p", "cse", "-p", "dce"), "several -p", "-p 'a,b'")
+
+
 # --- --debug ---
 
 
