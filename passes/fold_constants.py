@@ -22,9 +22,11 @@ from xdsl.traits import Pure
 
 from ..backends.kernels import KERNELS
 from ..backends.kernels.apply import apply
+from ..dialects.errors import SardonyxError
 from ..dialects.onnx import OnnxBuilder, OnnxOp, WeightStore, store_of
 from ..dialects.onnx.base import SCHEMAS, type_string
 from ..dialects.onnx.integers import IntegerValues
+from ..dialects.onnx.provenance import describe
 from ..dialects.onnx.store import DerivedWeight, Weight
 from ..dialects.onnx.types import (
     DTYPE_NAMES,
@@ -39,7 +41,11 @@ from ..dialects.onnx.types import (
 _HELD = frozenset(SCHEMAS["onnx.Constant"].type_constraints[0].allowed_type_strs)
 
 LAZY_BYTES = 1 << 20
-"""Results from this size on are computed when they are written, not before."""
+"""Results from this size on are computed each time they are asked for, not before."""
+
+
+_REFUSALS = (ValueError, TypeError, IndexError, ArithmeticError)
+"""What kernels raise on operands that their operator does not take."""
 
 
 def constant_of(value: SSAValue, store: WeightStore) -> Callable[[], Array] | None:
@@ -133,7 +139,7 @@ def _fold(op: OnnxOp, store: WeightStore) -> None:
     if size * 4 < LAZY_BYTES or len(op.results) != 1 or chained:
         try:
             results = apply(op, [None if s is None else s() for s in sources])
-        except (ValueError, TypeError, IndexError, ArithmeticError):
+        except _REFUSALS:
             # Operands that the operator does not take: who runs the op hears of it.
             return
         _replace(op, store, results)
@@ -148,8 +154,13 @@ def _fold(op: OnnxOp, store: WeightStore) -> None:
     assert element is not None, "checked by `blocked`"
     assert shape is not None, "checked by `blocked`"
 
+    where = describe(op)
+
     def compute() -> Array:
-        (array,) = apply(recipe, [None if s is None else s() for s in sources])
+        try:
+            (array,) = apply(recipe, [None if s is None else s() for s in sources])
+        except _REFUSALS as error:
+            raise SardonyxError(f"{where}: {error}") from error
         assert array is not None, "an op of one result gives it"
         return array
 

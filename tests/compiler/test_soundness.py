@@ -212,6 +212,21 @@ def test_a_constant_that_cannot_be_computed_stays():
         executable(np.ones(1, np.float32))
 
 
+def test_a_large_constant_that_cannot_be_computed_names_its_node(tmp_path: Any):
+    """It is computed when it is asked for, so that is when it is refused."""
+    model = model_of(
+        "g (float[1] x) => (float[1,300000] y) <int64[1] i = {7}> "
+        "{ [pick] c = Gather(w, i) y = Add(c, x) }",
+        w=np.ones((2, 300000), np.float32),
+    )
+    executable = compile_model(model, "numpy", "O2")
+    with pytest.raises(SardonyxError, match=r"'pick'.*out of bounds"):
+        executable(np.ones(1, np.float32))
+    with pytest.raises(SardonyxError, match="'pick'"):
+        executable.save(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_sizes_that_cannot_be():
     x = onnx.helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
     y = onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, ["m"])
