@@ -1,0 +1,1 @@
+"""What each subcommand of ``sardonyx`` does: one file per command."""

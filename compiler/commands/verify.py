@@ -1,0 +1,90 @@
+"""``sardonyx verify``: a compiled model beside an oracle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..arguments import Level, fraction, parse_dims, pipeline_of
+from ..show import print_comparisons, print_json, printable, show, working
+from .options import (
+    Backend,
+    BackendOption,
+    DimOption,
+    JsonOption,
+    LevelOption,
+    ModelPath,
+    Oracle,
+    PassesOption,
+    SeedOption,
+)
+
+
+def verify(
+    model: ModelPath,
+    backend: BackendOption = Backend.jax,
+    level: LevelOption = Level.O2,
+    passes: PassesOption = None,
+    against: Annotated[
+        Oracle, typer.Option(help="Run the file by this, as it is.")
+    ] = Oracle.onnxruntime,
+    dim: DimOption = None,
+    per_op: Annotated[
+        bool,
+        typer.Option("--per-op", help="Compare every op's value, not only outputs."),
+    ] = False,
+    seed: SeedOption = 0,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tol",
+            parser=fraction,
+            metavar="X",
+            help="max|a-b|/max|b| that passes (float32: 1e-4).",
+        ),
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option(help="The ONNX file that the oracle runs; by default MODEL."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare MODEL, compiled, with an oracle on random input; exit 1 on a mismatch."""
+    from ..verify import verify as verify_model
+
+    with working(f"verifying {model}"):
+        found = verify_model(
+            model,
+            backend.value,
+            pipeline_of(level, passes),
+            against.value,
+            parse_dims(dim),
+            per_op,
+            seed,
+            tolerance,
+            original=original,
+        )
+    first = found.first_divergence
+    if as_json:
+        print_json(
+            {
+                "ok": found.ok,
+                "backend": found.backend,
+                "pipeline": found.pipeline,
+                "against": found.oracle,
+                "first_divergence": None if first is None else first.as_json(),
+                "values": [c.as_json() for c in found.comparisons],
+            }
+        )
+    else:
+        print_comparisons(found.comparisons, first)
+        if first is not None:
+            show(
+                f"first divergence: {printable(first.name)} of {printable(first.node)}"
+            )
+        verdict = "agrees with" if found.ok else "differs from"
+        show(f"{model} ({found.backend}) {verdict} {found.oracle}")
+    if not found.ok:
+        raise typer.Exit(1)
