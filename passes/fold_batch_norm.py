@@ -18,16 +18,9 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, f32, f64
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import (
-    PatternRewriter,
-    PatternRewriteWalker,
-    RewritePattern,
-    op_type_rewrite_pattern,
-)
 
-from ..dialects.onnx import OnnxBuilder, WeightAttr, WeightStore, ops, store_of
+from ..dialects.onnx import OnnxBuilder, OnnxOp, WeightAttr, WeightStore, ops, store_of
 from ..dialects.onnx.attributes import python_value
-from ..dialects.onnx.provenance import fused
 from ..dialects.onnx.store import ArrayWeight, DerivedWeight
 from ..dialects.onnx.types import (
     DTYPE_NAMES,
@@ -37,6 +30,7 @@ from ..dialects.onnx.types import (
     static_shape,
 )
 from .fold_constants import constant_of, is_derived
+from .patterns import Declined, OnnxPattern, journal_of, rewrite_module
 
 
 def blocked(norm: ops.BatchNormalizationOp, store: WeightStore) -> str | None:
@@ -69,30 +63,39 @@ def _overflows(
 
 
 @dataclass(frozen=True)
-class FoldIntoConv(RewritePattern):
+class FoldIntoConv(OnnxPattern[ops.ConvOp]):
     """Rewrites a normalization that nothing blocks."""
 
-    store: WeightStore
+    name = "batch-norm-into-conv"
+    roots = frozenset(["onnx.BatchNormalization"])
 
-    @op_type_rewrite_pattern
-    def match_and_rewrite(
-        self, op: ops.BatchNormalizationOp, rewriter: PatternRewriter
-    ) -> None:
-        if blocked(op, self.store) is not None:
-            return
+    def decide(self, op: OnnxOp) -> ops.ConvOp | Declined:
+        assert isinstance(op, ops.BatchNormalizationOp), "the only root"
+        reason = blocked(op, self.store)
         conv = op.X.owner
+        if reason is not None:
+            return Declined(reason, near=isinstance(conv, ops.ConvOp))
         assert isinstance(conv, ops.ConvOp), "checked by `blocked`"
-        made: list[Operation] = []
-        builder = OnnxBuilder(made.append, self.store, location=fused([conv, op]))
+        return conv
+
+    def covers(self, op: OnnxOp, found: ops.ConvOp) -> list[Operation]:
+        return [found, op]
+
+    def rewrite(
+        self, op: OnnxOp, found: ops.ConvOp, builder: OnnxBuilder
+    ) -> list[SSAValue | None]:
+        assert isinstance(op, ops.BatchNormalizationOp), "the only root"
         weight = _derived(
-            builder, conv.W, folded_weight(conv, op, self.store), "weight"
+            builder, found.W, folded_weight(found, op, self.store), "weight"
         )
-        bias = _derived(builder, op.B, folded_bias(conv, op, self.store), "bias")
+        bias = _derived(builder, op.B, folded_bias(found, op, self.store), "bias")
         new = builder.create(
-            conv.name, [conv.X, weight, bias], dict(conv.properties), types=[op.Y.type]
+            found.name,
+            [found.X, weight, bias],
+            dict(found.properties),
+            types=[op.Y.type],
         )
-        rewriter.replace(op, made, [new.results[0], *op.results[1:]], safe_erase=False)
-        rewriter.erase(conv)
+        return [new.results[0], *(None for _ in op.results[1:])]
 
 
 def _scale(norm: ops.BatchNormalizationOp, store: WeightStore) -> Callable[[], Array]:
@@ -172,8 +175,8 @@ class FoldBatchNormPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         store = store_of(ctx)
         if store is not None:
-            pattern = FoldIntoConv(store)
-            PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
+            pattern = FoldIntoConv(store, journal_of(ctx))
+            rewrite_module(op, pattern, recursively=False)
 
     @classmethod
     def schedule_space(

@@ -37,11 +37,46 @@ from ..dialects.onnx.types import (
     is_none,
     static_shape,
 )
+from .patterns import Declined, journal_of
 
 _HELD = frozenset(SCHEMAS["onnx.Constant"].type_constraints[0].allowed_type_strs)
 
 LAZY_BYTES = 1 << 20
 """Results from this size on are computed each time they are asked for, not before."""
+
+MIN_BUDGET = 1 << 22
+MAX_MULTIPLE = 16
+"""
+How many elements all results together may have: so many, or so many times those of the
+constants that the module begins with. Without an end, each op could double the last.
+"""
+
+_LABORIOUS = frozenset(
+    f"onnx.{name}"
+    for name in [
+        "Attention",
+        "AveragePool",
+        "Col2Im",
+        "Conv",
+        "ConvInteger",
+        "ConvTranspose",
+        "DeformConv",
+        "LRN",
+        "LpPool",
+        "MaxPool",
+        "MaxRoiPool",
+        "MaxUnpool",
+        "NonMaxSuppression",
+        "QLinearConv",
+        "RegexFullMatch",
+        "RoiAlign",
+        "STFT",
+    ]
+)
+"""
+Operators whose work the sizes of operands and results do not bound: a few elements may
+have gigabytes of padding between them, or a pattern that matches for ever.
+"""
 
 
 _REFUSALS = (ValueError, TypeError, IndexError, ArithmeticError)
@@ -74,7 +109,10 @@ def blocked(op: Operation, store: WeightStore, max_growth: int) -> str | None:
     """Why `op` cannot be computed now, or None if it can."""
     if not isinstance(op, OnnxOp) or op.name == "onnx.Constant":
         return "not an operator on values"
-    if op.name not in KERNELS:
+    if op.name not in KERNELS or any(
+        isinstance(held, WeightAttr) for held in op.properties.values()
+    ):
+        # A kernel has no store to look an attribute up in.
         return "no kernel"
     if not op.has_trait(Pure) or op.has_body:
         return "not a pure function of its operands"
@@ -86,15 +124,42 @@ def blocked(op: Operation, store: WeightStore, max_growth: int) -> str | None:
     given = [v for v in op.operands if not is_none(v.type)]
     if any(constant_of(value, store) is None for value in given):
         return "an operand is not constant"
+    return _too_much(op, given, max_growth)
+
+
+def _too_much(op: OnnxOp, given: Sequence[SSAValue], max_growth: int) -> str | None:
+    """Why computing `op` on constants would take too much, or None."""
+    if op.name in _LABORIOUS:
+        return "its work has no bound"
     before, after = sum(map(_elements, given)), sum(map(_elements, op.results))
     if after > max(max_growth, 2 * before):
         return f"{before} elements would become {after}"
+    work = _einsum_work(op) if op.name == "onnx.Einsum" else 0
+    if work > max(max_growth, MAX_MULTIPLE * (before + after)):
+        return f"{before} elements would take {work} products"
     return None
 
 
+def _einsum_work(op: OnnxOp) -> int:
+    """How many products of elements the equation of an Einsum has at most."""
+    terms = op.python_attributes()["equation"].partition("->")[0].split(",")
+    sizes: dict[str, int] = {}
+    for term, operand in zip(terms, op.operands, strict=False):
+        shape = static_shape(operand.type) or ()
+        labels = term.replace(" ", "")
+        if "." in labels:
+            # The axes that an ellipsis stands for have no labels.
+            sizes[labels] = math.prod(shape)
+            continue
+        for label, size in zip(labels, shape, strict=False):
+            sizes[label] = max(size, sizes.get(label, 0))
+    return math.prod(sizes.values())
+
+
 def _elements(value: SSAValue) -> int:
+    """How many elements `value` has, had an empty axis one: others still take work."""
     shape = static_shape(value.type)
-    return 0 if shape is None else math.prod(shape)
+    return 0 if shape is None else math.prod(max(n, 1) for n in shape)
 
 
 @dataclass(frozen=True)
@@ -102,7 +167,8 @@ class FoldConstantsPass(ModulePass):
     """
     Replace ops on constants by their results, and known shapes by numbers.
 
-    A result may have `max_growth` elements, or twice as many as the operands.
+    A result may have `max_growth` elements, or twice as many as the operands; all
+    together, a multiple of what the module's constants have.
     """
 
     name = "fold-constants"
@@ -113,15 +179,31 @@ class FoldConstantsPass(ModulePass):
         store = store_of(ctx)
         if store is None:
             return
-        integers = IntegerValues(store)
-        for inner in list(op.walk()):
+        integers, journal = IntegerValues(store), journal_of(ctx)
+        ops = list(op.walk())
+        given = sum(_elements(o.results[0]) for o in ops if o.name == "onnx.Constant")
+        budget = max(MIN_BUDGET, MAX_MULTIPLE * given)
+        for inner in ops:
             if inner.parent is None:
                 continue
-            if blocked(inner, store, self.max_growth) is None:
-                assert isinstance(inner, OnnxOp), "only operators are folded"
-                _fold(inner, store)
-            elif isinstance(inner, OnnxOp):
-                _fold_integers(inner, store, integers)
+            if not isinstance(inner, OnnxOp) or not journal.permits():
+                continue
+            size = sum(map(_elements, inner.results))
+            reason = blocked(inner, store, self.max_growth)
+            if reason is None and size > budget:
+                reason = f"its {size} elements are more than are left to fold"
+            known = _known_integers(inner, integers)
+            folded = _folded(inner, store) if reason is None else reason
+            if not isinstance(folded, str):
+                budget -= size
+                journal.rewrote("constant", inner)
+                _replace(inner, store, folded)
+            elif known is not None:
+                journal.rewrote("known-integers", inner)
+                _replace(inner, store, [known])
+            else:
+                near = _on_constants(inner, store)
+                journal.declined("constant", inner, Declined(folded, near))
 
     @classmethod
     def schedule_space(
@@ -130,7 +212,8 @@ class FoldConstantsPass(ModulePass):
         return tuple(cls(max_growth=limit) for limit in (1024, 65536, 1 << 22))
 
 
-def _fold(op: OnnxOp, store: WeightStore) -> None:
+def _folded(op: OnnxOp, store: WeightStore) -> Sequence[Array | Weight | None] | str:
+    """What the results of `op` are, or why its kernel does not take the operands."""
     sources = [constant_of(value, store) for value in op.operands]
     size = sum(_elements(result) for result in op.results)
     # One step is computed when it is needed; a chain of them would be computed again
@@ -138,12 +221,10 @@ def _fold(op: OnnxOp, store: WeightStore) -> None:
     chained = any(is_derived(value, store) for value in op.operands)
     if size * 4 < LAZY_BYTES or len(op.results) != 1 or chained:
         try:
-            results = apply(op, [None if s is None else s() for s in sources])
-        except _REFUSALS:
+            return apply(op, [None if s is None else s() for s in sources])
+        except _REFUSALS as error:
             # Operands that the operator does not take: who runs the op hears of it.
-            return
-        _replace(op, store, results)
-        return
+            return " ".join(str(error).split()) or type(error).__name__
     # What the weight is computed by: the op without its operands, so that it uses
     # nothing.
     recipe = type(op).create(
@@ -164,23 +245,28 @@ def _fold(op: OnnxOp, store: WeightStore) -> None:
         assert array is not None, "an op of one result gives it"
         return array
 
-    _replace(op, store, [DerivedWeight(DTYPE_NAMES[element], shape, compute)])
+    return [DerivedWeight(DTYPE_NAMES[element], shape, compute)]
 
 
-def _fold_integers(op: OnnxOp, store: WeightStore, integers: IntegerValues) -> None:
+def _known_integers(op: OnnxOp, integers: IntegerValues) -> Array | None:
     """
-    Replace an op whose result the integer analysis knows, whatever its operands are.
+    The result of an op that the integer analysis knows, whatever its operands are.
     """
     if len(op.results) != 1 or op.name == "onnx.Constant" or not op.has_trait(Pure):
-        return
+        return None
     element = element_of(op.results[0].type)
     if element is None or element not in DTYPE_NAMES:
-        return
+        return None
     if not DTYPE_NAMES[element].startswith(("int", "bool")):
-        return
+        return None
     found = integers.constants(op.results[0])
-    if found is not None and found.shape == static_shape(op.results[0].type):
-        _replace(op, store, [found])
+    fits = found is not None and found.shape == static_shape(op.results[0].type)
+    return found if fits else None
+
+
+def _on_constants(op: OnnxOp, store: WeightStore) -> bool:
+    given = [v for v in op.operands if not is_none(v.type)]
+    return bool(given) and all(constant_of(v, store) is not None for v in given)
 
 
 def _replace(

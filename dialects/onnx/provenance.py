@@ -6,8 +6,9 @@ results were: ``loc("conv1"("conv1_out"))``, for several results ``loc("lstm"(fu
 "y_h"]))``. An op that stands for several nodes has their locations fused.
 """
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from xdsl.dialects.builtin import (
     UNKNOWN_LOC,
@@ -57,7 +58,12 @@ def fused(ops: Iterable[Operation]) -> LocationAttr:
 
 def node_names(op: Operation) -> tuple[str, ...]:
     """The names of the ONNX nodes that `op` came from, in their order."""
-    names = (_text(part) for part in _parts(op.location))
+    return nodes_at(op.location)
+
+
+def nodes_at(where: Attribute) -> tuple[str, ...]:
+    """The names of the ONNX nodes that a location names, in their order."""
+    names = (_text(part) for part in _parts(where))
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
@@ -81,9 +87,43 @@ def argument_name(argument: SSAValue) -> str:
 
 def describe(op: Operation) -> str:
     """`op` in the user's words, for messages: ``node 'conv1' (Conv)``."""
-    nodes = ", ".join(repr(name) for name in node_names(op))
-    kind = op.name.partition(".")[2]
-    return f"node {nodes} ({kind})" if nodes else f"op {op.name}"
+    return described(op.name, op.location)
+
+
+def described(op_name: str, where: Attribute) -> str:
+    """The op called `op_name` at `where` in the user's words, for messages."""
+    nodes = ", ".join(repr(name) for name in nodes_at(where))
+    kind = op_name.partition(".")[2]
+    return f"node {nodes} ({kind})" if nodes else f"op {op_name}"
+
+
+PROVENANCE = "sardonyx.provenance"
+"""
+The key in a node's metadata under which an ONNX file keeps the location of an op.
+"""
+
+
+def provenance_text(where: Attribute) -> str:
+    """A location as JSON: ``[[node, [tensor, ...]], ...]``."""
+    parts: list[tuple[str | None, list[str | None]]] = []
+    for part in _parts(where):
+        below = part.location if isinstance(part, NameLoc) else UNKNOWN_LOC
+        parts.append((_text(part), [_text(name) for name in _parts(below)]))
+    return json.dumps(parts, separators=(",", ":"))
+
+
+def read_provenance(text: str) -> LocationAttr | None:
+    """The location that `provenance_text` wrote; None if it wrote no such text."""
+    try:
+        entries: Any = json.loads(text)
+        # JSON can say surrogates, which no name in a file can hold.
+        json.dumps(entries, ensure_ascii=False).encode()
+        parts = [location(node, tensors) for node, tensors in entries]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    if len(parts) < 2:
+        return parts[0] if parts else UNKNOWN_LOC
+    return FusedLoc(tuple(parts), NoneAttr())
 
 
 def _parts(where: Attribute) -> list[LocationAttr]:

@@ -19,6 +19,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute
 
+from .journal import Journal
 from .packing import file_bytes, pack, unpack
 from .types import ELEMENT_TYPES, Array, element_type, numpy_dtype
 
@@ -161,9 +162,11 @@ class WeightStore:
 
 @dataclass
 class OnnxContext(Context):
-    """xDSL's context with the weights of the module at hand."""
+    """xDSL's context with the weights of the module at hand, and the pass's journal."""
 
     store: WeightStore = field(default_factory=WeightStore)
+    journal: Journal = field(default_factory=Journal)
+    """What the pass at hand did and declined."""
 
     def clone(self) -> OnnxContext:
         copy = super().clone()

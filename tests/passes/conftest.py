@@ -1,11 +1,17 @@
 """Small random models for the passes to rewrite."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sardonyx.compiler.driver import compile_model, load
+from sardonyx.compiler.exporter import to_proto
+from sardonyx.compiler.pipelines import run_pipeline
 
 
 class Writer:
@@ -137,3 +143,83 @@ def random_model_fixture() -> Any:
         return Writer(seed).model(), {"image": image, "table": table}
 
     return make
+
+
+# --- a model in text, before and after a pass ---
+
+_SIZES = {"batch": 3, "seq": 5, "past": 4, "n": 2, "k": 1}
+"""What the symbols of a model in text are, to run it."""
+
+
+@dataclass
+class Rewritten:
+    """A model after a pipeline: the ops that it has, and the journals."""
+
+    model: Any
+    runs: list[Any]
+
+    @property
+    def ops(self) -> list[str]:
+        """The names of its ops in their order, constants aside."""
+        names = [op.name for op in self.model.module.walk()]
+        quiet = ("onnx.Constant", "onnx.none", "onnx.yield")
+        return [n[5:] for n in names if n.startswith("onnx.") and n not in quiet]
+
+    @property
+    def reasons(self) -> set[str]:
+        """Why patterns declined, near and far."""
+        journals = [run.journal for run in self.runs]
+        return {reason for one in journals for reason in [*one.reasons(), *one.far]}
+
+
+@pytest.fixture(name="rewritten")
+def rewritten_fixture(assert_close: Any) -> Any:
+    """
+    ``rewritten(text, spec)``: the model in ONNX's text after the passes of `spec`.
+
+    It gave before and gives after, and in ONNX Runtime when exported, what ONNX Runtime
+    gives for the text, on random inputs.
+    """
+
+    def rewrite(text: str, spec: str, factor: float = 4) -> Rewritten:
+        proto = onnx.parser.parse_model(
+            f'<ir_version: 9, opset_import: ["": 18]>\n{text}'
+        )
+        onnx.checker.check_model(proto)
+        inputs = _inputs(proto)
+        wanted = _in_onnxruntime(proto, inputs)
+        model = load(proto)
+        before = compile_model(model, backend="numpy", pipeline="O0")(**inputs)
+        runs = run_pipeline(model, spec)
+        after = compile_model(model, backend="numpy", pipeline="O0")(**inputs)
+        exported = _in_onnxruntime(to_proto(model), inputs)
+        for found in (before, after, exported):
+            for a, b in zip(found, wanted, strict=True):
+                assert_close(a, b, factor, spec)
+        return Rewritten(model, runs)
+
+    return rewrite
+
+
+def _inputs(proto: onnx.ModelProto) -> dict[str, Any]:
+    rng = np.random.default_rng(len(proto.graph.node))
+    arrays: dict[str, Any] = {}
+    for value in proto.graph.input:
+        kind = value.type.tensor_type
+        shape = [_SIZES.get(d.dim_param, d.dim_value) for d in kind.shape.dim]
+        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        drawn = rng.standard_normal(shape) * 3 if dtype.kind == "f" else None
+        whole = rng.integers(0, 2, shape) if drawn is None else drawn
+        arrays[value.name] = np.asarray(whole).astype(dtype)
+    return arrays
+
+
+def _in_onnxruntime(proto: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    )
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return list(session.run(None, inputs))
