@@ -14,6 +14,7 @@ from xdsl.printer import Printer
 from ..dialects.onnx import OnnxContext
 from ..dialects.onnx.names import name_values
 from ..dialects.onnx.text import attr_text, text_attr
+from .collection import collection_paused
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Model:
         name = self.module.attributes.get("onnx.graph_name")
         return attr_text(name) if isinstance(name, StringAttr) else ""
 
+    @collection_paused()
     def text(self) -> str:
         """The module as MLIR text with locations; it parses back to itself."""
         name_values(self.module)
@@ -71,6 +73,7 @@ class Model:
         Printer(stream, print_debuginfo=True).print_op(self.module)
         return stream.getvalue() + "\n"
 
+    @collection_paused()
     def clone(self) -> Model:
         """A copy that can be rewritten apart; the weights' bytes are shared."""
         return Model(self.module.clone(), self.context.clone())

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from ..backends.runtime import summary
 
 # Where there is no terminal nothing is cut: whoever reads the lines has room.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 240)
 
 
 def show(text: str) -> None:
@@ -39,8 +46,6 @@ def shape_text(shape: Sequence[int | str] | None) -> str:
 
 def text_of(value: Any) -> str:
     """An output in one line, a sequence by its length."""
-    if isinstance(value, list):
-        return f"sequence of {len(cast(list[Any], value))}"
     return summary(value)
 
 
@@ -55,6 +60,8 @@ def describe_array(value: Any) -> dict[str, Any]:
     if isinstance(value, list) or value is None:
         items = cast(list[Any], value or [])
         return {"sequence": [describe_array(item) for item in items]}
+    if isinstance(value, dict):
+        return {"map": json_map(cast(dict[Any, Any], value))}
     array = np.asarray(value)
     found: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
     if array.size and array.dtype.kind not in "OUScV":
@@ -66,6 +73,15 @@ def describe_array(value: Any) -> dict[str, Any]:
         ):
             found[key] = float(number) if np.isfinite(number) else str(number)
     return found
+
+
+def json_map(items: dict[Any, Any]) -> dict[str, Any]:
+    """A map to scalars for JSON, whose keys are text; what is not finite as text."""
+    plain = {str(k): np.asarray(v).item() for k, v in items.items()}
+    return {
+        k: str(v) if isinstance(v, float) and not np.isfinite(v) else v
+        for k, v in plain.items()
+    }
 
 
 def print_json(content: object) -> None:
@@ -99,6 +115,36 @@ def print_comparisons(comparisons: Sequence[Any], first: Any = None) -> None:
         show(f"({len(ops)} ops compared, the {MAX_ROWS} with the largest error shown)")
 
 
+@contextmanager
+def progress(what: str, total: int) -> Generator[Callable[[int], object]]:
+    """
+    A bar over `total` bytes on a terminal, elsewhere nothing.
+
+    What it gives is told how many bytes more are done.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    with bar:
+        task = bar.add_task(escape(what), total=total)
+        yield lambda count: bar.advance(task, count)
+
+
 def working(what: str) -> AbstractContextManager[Any]:
     """A spinner on a terminal; elsewhere nothing."""
     return err.status(escape(what))
+
+
+def telling(spinner: Any) -> Callable[[str], object]:
+    """What changes the words of a spinner that `working` gave."""
+    return lambda text: spinner.update(escape(printable(text)))
+
+
+def tell_line(text: str) -> None:
+    """A line on stderr if that is a terminal: where a spinner would be in the way."""
+    if err.is_terminal:
+        err.print(printable(text), markup=False, soft_wrap=True)

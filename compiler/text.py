@@ -17,7 +17,7 @@ from ..dialects.onnx.provenance import describe
 from ..dialects.onnx.text import attr_text, text_attr
 from .context import make_context
 from .model import Model
-from .weights import read_weights, write_beside, write_weights
+from .weights import Progress, ignored, read_weights, write_beside, write_weights
 
 WEIGHTS = "onnx.weights"
 """The module's attribute that names its weight file, relative to its own folder."""
@@ -141,7 +141,7 @@ def _inside(folder: Path, name: str, user: Path) -> Path:
     return goal
 
 
-def write_text(model: Model, path: Path) -> None:
+def write_text(model: Model, path: Path, progress: Progress = ignored) -> None:
     """
     Write the module to `path` and its weights, if any, to ``.safetensors`` beside it.
 
@@ -151,13 +151,13 @@ def write_text(model: Model, path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        _write_text(model, path)
+        _write_text(model, path, progress)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise TextError(f"{path}: cannot be written: {reason}") from error
 
 
-def _write_text(model: Model, path: Path) -> None:
+def _write_text(model: Model, path: Path, progress: Progress) -> None:
     keys = used_weights(model)
     weights = path.with_suffix(".safetensors")
     model.module.attributes.pop(WEIGHTS, None)
@@ -165,7 +165,7 @@ def _write_text(model: Model, path: Path) -> None:
         model.module.attributes[WEIGHTS] = text_attr(weights.name)
         temporary = weights.with_name(f".{weights.name}.{os.getpid()}")
         try:
-            write_weights(temporary, model.context.store, keys)
+            write_weights(temporary, model.context.store, keys, progress)
             temporary.replace(weights)
         finally:
             temporary.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..backends.runtime import FILE_DTYPES
@@ -32,13 +32,25 @@ class WeightsError(SardonyxError):
     """A weight file that cannot be read."""
 
 
-def write_weights(path: Path, store: WeightStore, keys: Iterable[str]) -> None:
+Progress = Callable[[int], object]
+"""Told how many bytes were written since it was told last."""
+
+
+def ignored(count: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def write_weights(
+    path: Path, store: WeightStore, keys: Iterable[str], progress: Progress = ignored
+) -> None:
     """
     Write the weights called `keys` as a safetensors file at `path`.
 
-    Larger elements come first, so that every tensor is aligned to its own element size.
+    Tensors whose size is a multiple of 64 bytes come first, so that they are aligned to
+    64 and can be used where they lie; then larger elements before smaller ones, so that
+    every tensor is aligned to its own element size.
     """
-    ordered = sorted(keys, key=lambda key: (-_width(store[key]), key))
+    ordered = sorted(keys, key=lambda key: (*_place(store[key]), key))
     header: dict[str, object] = {}
     logical: dict[str, tuple[str, tuple[int, ...]]] = {}
     offset = 0
@@ -60,11 +72,13 @@ def write_weights(path: Path, store: WeightStore, keys: Iterable[str]) -> None:
         for key in ordered:
             content = store[key].raw()
             for start in range(0, len(content), _PIECE):
-                file.write(content[start : start + _PIECE])
+                progress(file.write(content[start : start + _PIECE]))
 
 
-def _width(weight: Weight) -> int:
-    return weight.file_bytes // weight.size if weight.size else 0
+def _place(weight: Weight) -> tuple[bool, int]:
+    """What sorts a weight to where it is aligned."""
+    width = weight.file_bytes // weight.size if weight.size else 0
+    return weight.file_bytes % _ALIGNMENT != 0, -width
 
 
 def read_weights(path: Path, store: WeightStore) -> None:

@@ -3,7 +3,7 @@ What tests share: the tolerance of every dtype and the comparison that uses it; 
 models; the command, run within the test's process.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,108 @@ def golden_fixture(request: pytest.FixtureRequest) -> Callable[[Path, str], None
     return golden
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compile_anew_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests, and what they start, out of the user's cache and folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SARDONYX_CACHE", "")
+        patch.setenv("SARDONYX_CRASH_DIR", str(tmp_path_factory.mktemp("crashes")))
+        yield
+
+
 @pytest.fixture(name="assert_close")
 def assert_close_fixture() -> Any:
     return assert_close
+
+
+# --- the content of a model, whatever its values are called ---
+
+
+class _Flow:
+    """
+    Rows that say what a model's ops are: operands by the row that gives them, constants
+    by what they hold, so that the names of values and the places of constants are no
+    matter. Copies that an export inserts are looked through, and an attribute that says
+    its default is as if absent.
+    """
+
+    def __init__(self, model: Any):
+        self.store = model.context.store
+        self.known: dict[Any, Any] = {}
+        self.rows: list[tuple[Any, ...]] = [
+            tuple((value.name, str(value.type)) for value in values)
+            for values in (model.inputs, model.outputs)
+        ]
+        self.block(model.main.body.block, "main")
+
+    def block(self, block: Any, where: str) -> None:
+        for place, argument in enumerate(block.args):
+            self.known[argument] = f"{where}:{place}"
+            # Of no known origin in the IR, it has a name in ONNX all the same.
+            self.rows.append((where, str(argument.type)))
+        for op in block.ops:
+            if op.name == "onnx.none":
+                self.known[op.results[0]] = None
+            elif op.name == "onnx.Constant":
+                held = self.held(op.properties["value"])
+                self.known[op.results[0]] = (held, str(op.results[0].type))
+            elif is_inserted(op):
+                self.known[op.results[0]] = self.known[op.operands[0]]
+            else:
+                self.op(op)
+
+    def op(self, op: Any) -> None:
+        number = len(self.rows)
+        self.rows.append(
+            (
+                op.name,
+                [self.known[value] for value in op.operands],
+                {n: self.held(v) for n, v in op.properties.items() if says(op, n, v)},
+                [str(result.type) for result in op.results],
+                str(op.location),
+            )
+        )
+        for place, result in enumerate(op.results):
+            self.known[result] = f"{number}.{place}"
+        for region in op.regions:
+            for block in region.blocks:
+                self.block(block, str(number))
+
+    def held(self, value: Any) -> str:
+        from sardonyx.dialects.onnx import DenseAttr, WeightAttr
+        from sardonyx.dialects.onnx.store import ArrayWeight
+
+        if isinstance(value, WeightAttr):
+            return self.store[value.data].hash
+        if isinstance(value, DenseAttr) and value.array().dtype != object:
+            return ArrayWeight(value.array()).hash
+        return str(value)
+
+
+def says(op: Any, name: str, value: Any) -> bool:
+    """Whether an attribute has another value than when it is absent."""
+    from sardonyx.dialects.onnx.proto import is_default
+
+    return not hasattr(op, "schema") or not is_default(op.schema(), name, value)
+
+
+def is_inserted(op: Any) -> bool:
+    """Whether an op is the copy by which an export gives a value a second name."""
+    from sardonyx.dialects.onnx.provenance import node_names, tensor_names
+
+    if op.name != "onnx.Identity":
+        return False
+    node, tensors = (node_names(op) or ("",))[0], tensor_names(op)
+    return any(node.startswith(f"{tensor}.identity") for tensor in tensors)
+
+
+@pytest.fixture(name="flow_of")
+def flow_of_fixture() -> Callable[[Any], list[Any]]:
+    """
+    ``flow_of(model)``: what its ops are, in order; equal for two models that differ in
+    nothing but the names of values.
+    """
+    return lambda model: _Flow(model).rows
 
 
 # --- small models and the command ---

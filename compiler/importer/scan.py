@@ -63,9 +63,9 @@ def skeleton(file: memoryview) -> Skeleton:
         else:
             weights[count] = slice(raw.value, raw.end)
             rest = (file[field.value : raw.start], file[raw.end : field.end])
-            parts.append(_length_delimited(_GRAPH_INITIALIZER, b"".join(rest)))
+            parts.append(length_delimited(_GRAPH_INITIALIZER, b"".join(rest)))
         count += 1
-    inner = _length_delimited(_MODEL_GRAPH, b"".join(parts))
+    inner = length_delimited(_MODEL_GRAPH, b"".join(parts))
     content = b"".join((file[: graph.start], inner, file[graph.end :]))
     return Skeleton(content, weights)
 
@@ -125,8 +125,14 @@ def _varint(file: memoryview, position: int, end: int) -> tuple[int, int]:
     raise ValueError("an integer is too long")
 
 
-def _length_delimited(number: int, content: bytes) -> bytes:
-    return _to_varint(number << 3 | _BYTES) + _to_varint(len(content)) + content
+def length_delimited(number: int, content: bytes) -> bytes:
+    """The field called `number` that holds `content` (protobuf's wire format)."""
+    return field_header(number, len(content)) + content
+
+
+def field_header(number: int, size: int) -> bytes:
+    """What stands before the content of a field of `size` bytes."""
+    return _to_varint(number << 3 | _BYTES) + _to_varint(size)
 
 
 def _to_varint(number: int) -> bytes:
