@@ -56,6 +56,9 @@ PREFIXES = {
     "ai.onnx.ml": "onnx_ml",
     "ai.onnx.preview": "onnx_preview",
     "ai.onnx.preview.training": "onnx_training",
+    "com.microsoft": "microsoft",
+    "com.microsoft.nchwc": "microsoft_nchwc",
+    "sardonyx.nhwc": "nhwc",
 }
 """The dialect of each ONNX domain."""
 DOMAINS = {prefix: domain for domain, prefix in PREFIXES.items()}
@@ -152,7 +155,7 @@ class OnnxOp(IRDLOperation):
 
     @classmethod
     def schema(cls) -> OpSchema:
-        """The operator's schema in the installed onnx."""
+        """The operator's newest schema."""
         return SCHEMAS[cls.name]
 
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 from types import new_class
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from onnx.defs import OpSchema
 from xdsl.ir import OpTrait
@@ -32,12 +32,13 @@ from .attributes import CONSTRAINTS, default_attribute
 from .base import (
     PREFIXES,
     SCHEMAS,
-    ConstantBase,
     OnnxOp,
     ValueConstraint,
     element_string,
 )
 from .types import DTYPE_NAMES
+
+Made = TypeVar("Made", bound=OnnxOp)
 
 _KINDS = OpSchema.AttrType
 _Single = OpSchema.FormalParameterOption.Single
@@ -69,8 +70,16 @@ def field_names(schema: OpSchema) -> dict[tuple[str, str], str]:
 
 
 def class_name(schema: OpSchema) -> str:
-    """The Python name of the op's class: ``ConvOp``."""
-    return f"{schema.name}Op"
+    """
+    The Python name of the op's class: ``ConvOp``, ``MicrosoftGeluOp``.
+
+    ONNX Runtime's operators have their dialect's name before their own, for many are
+    called as onnx's are.
+    """
+    if not schema.domain.startswith("com."):
+        return f"{schema.name}Op"
+    dialect = "".join(map(str.capitalize, PREFIXES[schema.domain].split("_")))
+    return f"{dialect}{schema.name}Op"
 
 
 def op_name(schema: OpSchema) -> str:
@@ -109,8 +118,11 @@ def _effects(schema: OpSchema) -> tuple[OpTrait, ...]:
     return () if random else (Pure(),)
 
 
-def op_class(schema: OpSchema) -> type[OnnxOp]:
-    """The op class of an operator's schema; registers the schema in `SCHEMAS`."""
+def op_class(schema: OpSchema, base: type[Made] = OnnxOp) -> type[Made]:
+    """
+    The op class of an operator's schema, a subclass of `base`; registers the schema in
+    `SCHEMAS`.
+    """
     names = field_names(schema)
     body: dict[str, Any] = {"name": op_name(schema), "__doc__": schema.doc}
     for parameter in schema.inputs:
@@ -133,8 +145,7 @@ def op_class(schema: OpSchema) -> type[OnnxOp]:
         field = names["output", parameter.name]
         body[field] = define(_constraint(schema, parameter))
     body["traits"] = traits_def(*_effects(schema))
-    base = ConstantBase if op_name(schema) == "onnx.Constant" else OnnxOp
     SCHEMAS[op_name(schema)] = schema
     made = new_class(class_name(schema), (base,), {}, lambda space: space.update(body))
     made.__module__ = __name__.rpartition(".")[0] + ".ops"
-    return cast(type[OnnxOp], irdl_op_definition(made))
+    return cast(type[Made], irdl_op_definition(made))

@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
+from itertools import zip_longest
 
 MAX_TERMS = 64
 MAX_COEFFICIENT = 1 << 80
 """No model's sizes need more; a hostile one would have us multiply out for ever."""
+MAX_TOKENS = 500
+"""How long the text of an expression may be: what is printed is also read."""
+MAX_DEPTH = 20
+"""How deep calls and parentheses may stand within each other."""
 
 
 class DimError(ValueError):
@@ -46,6 +51,16 @@ class Call:
 
     def __str__(self) -> str:
         return f"{self.function}({self.left}, {self.right})"
+
+    @cached_property
+    def tokens(self) -> int:
+        """How many tokens its text has: name, parentheses, comma and operands."""
+        return 4 + self.left.tokens + self.right.tokens
+
+    @cached_property
+    def depth(self) -> int:
+        """How many calls stand within each other."""
+        return 1 + max(self.left.depth, self.right.depth)
 
 
 Monomial = tuple[Symbol | Call, ...]
@@ -107,6 +122,18 @@ class Dim:
                 else:
                     names |= atom.left.symbols | atom.right.symbols
         return frozenset(names)
+
+    @cached_property
+    def tokens(self) -> int:
+        """How many tokens its text has at most."""
+        # A sign and a coefficient for each term, an operator for each atom.
+        return sum(2 + sum(1 + _tokens(a) for a in m) for m, _ in self.terms) or 1
+
+    @cached_property
+    def depth(self) -> int:
+        """How many calls stand within each other."""
+        atoms = (atom for monomial, _ in self.terms for atom in monomial)
+        return max((a.depth for a in atoms if isinstance(a, Call)), default=0)
 
     @property
     def lower_bound(self) -> int | None:
@@ -245,6 +272,35 @@ _TOKEN = re.compile(
 )
 
 
+def broadcast(shapes: Sequence[tuple[Dim | None, ...]]) -> tuple[Dim | None, ...]:
+    """The shape that `shapes` broadcast to, by ONNX's (NumPy's) rule."""
+    columns = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=Dim.of(1))
+    return tuple(reduce(_broadcast_dim, column) for column in columns)[::-1]
+
+
+def _broadcast_dim(a: Dim | None, b: Dim | None) -> Dim | None:
+    for one, other in ((a, b), (b, a)):
+        if one is not None and one.constant == 1:
+            return other
+        if one is not None and one.constant is not None:
+            return one
+    if a is None or b is None:
+        return None
+    return b if _covers(b, a) else a if _covers(a, b) else None
+
+
+def _covers(wide: Dim, narrow: Dim) -> bool:
+    """Whether both, where they broadcast, always give `wide`."""
+    # A size that never exceeds the other is equal to it, or is the 1 that is stretched,
+    # or is 0 beside a 1, and then the result is 0.
+    if not narrow.at_most(wide):
+        return False
+    if (narrow.lower_bound or 0) >= 1 or wide.divided_by(narrow) is not None:
+        return True
+    rest = narrow.minimum_with(wide)
+    return rest is not None and (rest.lower_bound or 0) >= 1
+
+
 def _never_negative(atom: Symbol | Call) -> bool:
     if isinstance(atom, Symbol):
         return True
@@ -254,8 +310,19 @@ def _never_negative(atom: Symbol | Call) -> bool:
     return left >= 0 and right >= 0
 
 
+def _tokens(atom: Symbol | Call) -> int:
+    return 1 if isinstance(atom, Symbol) else atom.tokens
+
+
 def _call(function: str, left: Dim, right: Dim) -> Dim:
-    return Dim((((Call(function, left, right),), 1),))
+    return _small_enough(Dim((((Call(function, left, right),), 1),)))
+
+
+def _small_enough(dim: Dim) -> Dim:
+    # Calls share what they hold: looking at it as a text would take for ever.
+    if dim.tokens > MAX_TOKENS or dim.depth >= MAX_DEPTH:
+        raise DimError("a size's expression is too large")
+    return dim
 
 
 def _substitute(atom: Symbol | Call, sizes: Mapping[str, int | Dim]) -> Dim:
@@ -288,7 +355,8 @@ def _collect(terms: Iterable[tuple[Monomial, int]]) -> Dim:
             raise DimError("a size's expression is too large")
     kept = ((m, v) for m, v in totals.items() if v)
     # Symbols first, the constant last: `seq + 1`.
-    return Dim(tuple(sorted(kept, key=lambda t: (not t[0], _monomial_text(t[0])))))
+    terms = sorted(kept, key=lambda t: (not t[0], _monomial_text(t[0])))
+    return _small_enough(Dim(tuple(terms)))
 
 
 def _monomial_text(monomial: Monomial) -> str:
@@ -314,7 +382,7 @@ class _Parser:
         text = text.rstrip()
         while position < len(text):
             match = _TOKEN.match(text, position)
-            if match is None or len(self.tokens) > 200:
+            if match is None or len(self.tokens) > MAX_TOKENS:
                 raise ValueError(text)
             self.tokens.append(match[0].strip())
             position = match.end()
@@ -336,7 +404,7 @@ class _Parser:
 
     def sum(self) -> Dim:
         self.depth += 1
-        if self.depth > 20:
+        if self.depth > MAX_DEPTH:
             raise ValueError("nested too deeply")
         value = -self.product() if self.accept("-") else self.product()
         while sign := self.accept("+", "-"):

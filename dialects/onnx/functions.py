@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
-from onnx import defs
 from xdsl.ir import Attribute, SSAValue
 
 from .attributes import default_attribute
@@ -22,6 +21,7 @@ from .proto import (
     node_to_proto,
     type_to_proto,
 )
+from .schemas import get
 from .types import DenseAttr, is_none
 
 
@@ -80,7 +80,7 @@ def _node(
     values: dict[str, SSAValue],
     builder: OnnxBuilder,
 ) -> Sequence[SSAValue]:
-    schema = defs.get_schema(node.op_type, node.domain)
+    schema = get(node.op_type, node.domain)
     attributes = [_resolved(a, op) for a in node.attribute]
     given = [a for a in attributes if a is not None]
     if node.op_type == "Constant":

@@ -8,80 +8,27 @@ contradicts: where both know a dimension, ONNX's stands.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
-from itertools import zip_longest
-from typing import Any
 
-import onnx
-from onnx import checker, shape_inference
-from onnx.defs import OpSchema
 from xdsl.dialects.builtin import NoneType
 from xdsl.ir import Attribute, SSAValue
 
-from .attributes import python_value
 from .base import SCHEMAS
-from .dims import Dim, DimError, product
-from .integers import IntegerValues, flat
-from .proto import (
-    attribute_to_proto,
-    refine,
-    tensor_to_proto,
-    type_from_proto,
-    type_to_proto,
-)
+from .contrib_types import contrib_types
+from .dims import Dim, DimError, broadcast, product
+from .facts import Facts, InferenceError, inferred_by_onnx
+from .infer_ml import ml_types
+from .integers import IntegerValues
+from .proto import refine
+from .schemas import is_contrib
 from .types import (
     DenseAttr,
     OptionalType,
     SequenceType,
     Shape,
-    WeightAttr,
     element_of,
-    is_none,
     shape_of,
     tensor,
 )
-
-
-class InferenceError(ValueError):
-    """The operands do not fit the operator, or nothing tells the type of a result."""
-
-
-class Facts:
-    """
-    What inference may look at: an op's operands and attributes, and integer values.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        operands: Sequence[SSAValue],
-        properties: Mapping[str, Attribute],
-        integers: IntegerValues,
-    ):
-        self.name = name
-        self.operands = operands
-        self.properties = properties
-        self.integers = integers
-
-    def shape(self, index: int) -> Shape | None:
-        """The shape of an operand; None if it is unranked or absent."""
-        return shape_of(self.operands[index].type)
-
-    def present(self, index: int) -> bool:
-        """Whether an operand is there."""
-        return len(self.operands) > index and not is_none(self.operands[index].type)
-
-    def values(self, index: int) -> list[Dim | None] | None:
-        """The elements of an integer operand, flat."""
-        if not self.present(index):
-            return None
-        items = self.integers.of(self.operands[index])
-        return None if items is None else flat(items)
-
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute's Python value."""
-        value = self.properties.get(name)
-        return default if value is None else python_value(value)
 
 
 def result_types(
@@ -101,7 +48,9 @@ def result_types(
         return [held.type]
     schema = SCHEMAS[name]
     facts = Facts(name, operands, properties, integers)
-    inferred = _inferred_by_onnx(schema, facts, outputs)
+    infer = contrib_types if is_contrib(schema) else inferred_by_onnx
+    infer = ml_types if schema.domain == "ai.onnx.ml" else infer
+    inferred = infer(schema, facts, outputs)
     rule = _SHAPES.get(name.partition(".")[2]) if name.startswith("onnx.") else None
     if rule is not None and outputs[0]:
         refined = _refined(rule, facts)
@@ -133,68 +82,6 @@ def _first_element(inferred: Attribute | None, facts: Facts) -> Attribute | None
     if inferred is not None:
         return element_of(inferred)
     return element_of(facts.operands[0].type) if facts.operands else None
-
-
-def _inferred_by_onnx(
-    schema: OpSchema, facts: Facts, outputs: Sequence[bool]
-) -> list[Attribute | None]:
-    if not schema.has_type_and_shape_inference_function:
-        return [None] * len(outputs)
-    node = onnx.NodeProto(op_type=schema.name, domain=schema.domain)
-    types: dict[str, onnx.TypeProto] = {}
-    data: dict[str, onnx.TensorProto] = {}
-    for index, operand in enumerate(facts.operands):
-        if is_none(operand.type):
-            node.input.append("")
-            continue
-        name = f"i{index}"
-        node.input.append(name)
-        types[name] = type_to_proto(operand.type)
-        constant = _small_constant(operand, facts.integers)
-        if constant is not None:
-            data[name] = tensor_to_proto(constant, name)
-    while node.input and not node.input[-1]:
-        node.input.pop()
-    names = [f"o{i}" if wanted else "" for i, wanted in enumerate(outputs)]
-    while names and not names[-1]:
-        names.pop()
-    node.output.extend(names)
-    for attribute, value in facts.properties.items():
-        if not isinstance(value, WeightAttr):
-            node.attribute.append(attribute_to_proto(schema, attribute, value))
-    try:
-        found = shape_inference.infer_node_outputs(schema, node, types, data)
-    except _REFUSALS as error:
-        raise InferenceError(_last_words(error)) from error
-    return [_usable(found.get(f"o{i}")) for i in range(len(outputs))]
-
-
-_REFUSALS = (
-    shape_inference.InferenceError,
-    checker.ValidationError,
-    RuntimeError,
-    TypeError,
-)
-"""What onnx's inference raises for a node that it takes for wrong."""
-
-
-def _usable(proto: onnx.TypeProto | None) -> Attribute | None:
-    if proto is None or proto.WhichOneof("value") is None:
-        return None
-    try:
-        return type_from_proto(proto)
-    except ValueError:
-        return None
-
-
-def _small_constant(value: SSAValue, integers: IntegerValues) -> Any:
-    constant = integers.constant(value)
-    return integers.constants(value) if constant is None else constant
-
-
-def _last_words(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[-1].strip() if text else type(error).__name__
 
 
 # --- regions ---
@@ -269,35 +156,6 @@ def _size(dim: Dim | None) -> Dim | None:
     if dim is None or dim.lower_bound is None or dim.lower_bound < 0:
         return None
     return dim
-
-
-def broadcast(shapes: Sequence[Shape]) -> Shape:
-    """The shape that `shapes` broadcast to, by ONNX's (NumPy's) rule."""
-    columns = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=Dim.of(1))
-    return tuple(reduce(_broadcast_dim, column) for column in columns)[::-1]
-
-
-def _broadcast_dim(a: Dim | None, b: Dim | None) -> Dim | None:
-    for one, other in ((a, b), (b, a)):
-        if one is not None and one.constant == 1:
-            return other
-        if one is not None and one.constant is not None:
-            return one
-    if a is None or b is None:
-        return None
-    return b if _covers(b, a) else a if _covers(a, b) else None
-
-
-def _covers(wide: Dim, narrow: Dim) -> bool:
-    """Whether both, where they broadcast, always give `wide`."""
-    # A size that never exceeds the other is equal to it, or is the 1 that is stretched,
-    # or is 0 beside a 1, and then the result is 0.
-    if not narrow.at_most(wide):
-        return False
-    if (narrow.lower_bound or 0) >= 1 or wide.divided_by(narrow) is not None:
-        return True
-    rest = narrow.minimum_with(wide)
-    return rest is not None and (rest.lower_bound or 0) >= 1
 
 
 def _broadcasting(facts: Facts) -> Shape | None:

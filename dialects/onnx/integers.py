@@ -46,7 +46,7 @@ class IntegerValues:
     """The integer values of a graph, each looked at once."""
 
     def __init__(self, store: WeightStore | None):
-        self._store = store
+        self.store = store
         self._known: dict[SSAValue, Dims | None] = {}
         self._depth = 0
 
@@ -70,11 +70,11 @@ class IntegerValues:
         held = op.properties.get("value")
         if isinstance(held, DenseAttr):
             return held.array() if held.array().size <= MAX_ELEMENTS else None
-        if not isinstance(held, WeightAttr) or self._store is None:
+        if not isinstance(held, WeightAttr) or self.store is None:
             return None
-        if held.data not in self._store:
+        if held.data not in self.store:
             return None
-        weight = self._store[held.data]
+        weight = self.store[held.data]
         return weight.array() if weight.size <= MAX_ELEMENTS else None
 
     def constants(self, value: SSAValue) -> np.ndarray[Any, Any] | None:
@@ -101,7 +101,7 @@ class IntegerValues:
         if op.name in ("onnx.Shape", "onnx.Size"):
             return _of_shape(op)
         rule = _RULES.get(op.op_type())
-        if rule is None:
+        if rule is None or not op.name.startswith("onnx."):
             return None
         arguments = [self.of(operand) for operand in op.operands]
         if not arguments or arguments[0] is None:
@@ -274,7 +274,8 @@ def _numbers(items: Dims | None) -> list[int] | None:
 
 def flat(items: Dims) -> list[Dim | None]:
     """The elements of `items`, row by row."""
-    return list(items.flat)
+    # `flat` and `tolist` of NumPy end at 32 dimensions; reshaping does not.
+    return list(items.reshape(-1))
 
 
 def _same_items(op: OnnxOp, data: Dims, *_: Dims | None) -> Dims | None:
@@ -300,7 +301,9 @@ def _gather(op: OnnxOp, data: Dims, indices: Dims | None) -> Dims | None:
     size = data.shape[axis]
     if any(not -size <= index < size for index in chosen):
         return None
-    return np.asarray(np.take(data, np.reshape(chosen, indices.shape), axis), object)
+    # Of no index NumPy does not know that it is an integer.
+    places = np.array(chosen, np.int64).reshape(indices.shape)
+    return np.asarray(np.take(data, places, axis), object)
 
 
 def _slice(op: OnnxOp, data: Dims, *rest: Dims | None) -> Dims | None:

@@ -1,5 +1,5 @@
 """
-Every operator of the installed onnx as an op class, and the dialects that hold them.
+Every operator of onnx and ONNX Runtime as an op class, and the dialects that hold them.
 
 The classes are built when this module loads, so what a reader sees is `ops.pyi` beside
 it (``python -m sardonyx.dialects.onnx.stub`` writes it).
@@ -7,11 +7,11 @@ it (``python -m sardonyx.dialects.onnx.stub`` writes it).
 
 from collections import defaultdict
 
-from onnx import defs
 from xdsl.ir import Dialect, Operation
 
-from .base import NoneOp, OnnxOp, YieldOp
-from .classes import class_name, op_class
+from .base import ConstantBase, NoneOp, OnnxOp, YieldOp
+from .classes import class_name, op_class, op_name
+from .schemas import all_schemas
 from .types import (
     DenseAttr,
     DimsAttr,
@@ -26,10 +26,12 @@ from .types import (
 OPS: dict[str, type[OnnxOp]] = {}
 """Every op class by its name in the IR: ``onnx.Conv``."""
 
+_BASES: dict[str, type[OnnxOp]] = {"onnx.Constant": ConstantBase}
+
 _by_dialect: defaultdict[str, list[type[Operation]]] = defaultdict(list)
 
-for _schema in sorted(defs.get_all_schemas(), key=lambda s: (s.domain, s.name)):
-    _made = op_class(_schema)
+for _schema in all_schemas():
+    _made = op_class(_schema, _BASES.get(op_name(_schema), OnnxOp))
     assert class_name(_schema) not in globals(), f"{class_name(_schema)} stands twice"
     globals()[class_name(_schema)] = _made
     OPS[_made.name] = _made
@@ -52,5 +54,7 @@ Onnx = Dialect(
 OnnxMl = Dialect("onnx_ml", _by_dialect["onnx_ml"])
 OnnxPreview = Dialect("onnx_preview", _by_dialect["onnx_preview"])
 OnnxTraining = Dialect("onnx_training", _by_dialect["onnx_training"])
+Microsoft = Dialect("microsoft", _by_dialect["microsoft"])
+MicrosoftNchwc = Dialect("microsoft_nchwc", _by_dialect["microsoft_nchwc"])
 
-DIALECTS = (Onnx, OnnxMl, OnnxPreview, OnnxTraining)
+DIALECTS = (Onnx, OnnxMl, OnnxPreview, OnnxTraining, Microsoft, MicrosoftNchwc)

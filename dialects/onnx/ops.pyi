@@ -1,4 +1,4 @@
-"""Every operator of the installed onnx; written by sardonyx.dialects.onnx.stub."""
+"""Every operator of onnx and ONNX Runtime; written by sardonyx.dialects.onnx.stub."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -1334,6 +1334,16 @@ class SignOp(OnnxOp):
     input: SSAValue
     output: OpResult
 
+class SimplifiedLayerNormalizationOp(OnnxOp):
+    """Root-mean-square normalization."""
+    X: SSAValue
+    scale: SSAValue
+    stash_type: IntegerAttr[Any]
+    epsilon: FloatAttr[Any]
+    axis: IntegerAttr[Any]
+    Y: OpResult
+    inv_std_var: OpResult
+
 class SinOp(OnnxOp):
     """Calculates the sine of the given input tensor, element-wise."""
     input: SSAValue
@@ -1842,9 +1852,1764 @@ class MomentumOp(OnnxOp):
     alpha: FloatAttr[Any]
     outputs: Sequence[OpResult]
 
+class MicrosoftAttentionOp(OnnxOp):
+    """Self-attention of an input that is projected to Q, K and V here."""
+    input: SSAValue
+    weights: SSAValue
+    bias: SSAValue
+    mask_index: SSAValue
+    past: SSAValue
+    attention_bias: SSAValue
+    past_sequence_length: SSAValue
+    unidirectional: IntegerAttr[Any]
+    scale: FloatAttr[Any] | None
+    qkv_hidden_sizes: DenseArrayBase[Any] | None
+    past_present_share_buffer: IntegerAttr[Any] | None
+    mask_filter_value: FloatAttr[Any] | None
+    do_rotary: IntegerAttr[Any] | None
+    rotary_embedding_dim: IntegerAttr[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+    present: OpResult
+
+class MicrosoftAttnLSTMOp(OnnxOp):
+    """LSTM whose steps attend to a memory."""
+    X: SSAValue
+    W: SSAValue
+    R: SSAValue
+    B: SSAValue
+    sequence_lens: SSAValue
+    initial_h: SSAValue
+    initial_c: SSAValue
+    P: SSAValue
+    QW: SSAValue
+    MW: SSAValue
+    V: SSAValue
+    M: SSAValue
+    memory_seq_lens: SSAValue
+    AW: SSAValue
+    input_forget: IntegerAttr[Any]
+    hidden_size: IntegerAttr[Any] | None
+    direction: StringAttr
+    clip: FloatAttr[Any] | None
+    activations: ArrayAttr[StringAttr] | None
+    activation_beta: DenseArrayBase[Any] | None
+    activation_alpha: DenseArrayBase[Any] | None
+    Y: OpResult
+    Y_h: OpResult
+    Y_c: OpResult
+
+class MicrosoftBiasAddOp(OnnxOp):
+    """Bias and residual added to an input: X + bias + skip."""
+    X: SSAValue
+    bias: SSAValue
+    skip: SSAValue
+    Y: OpResult
+
+class MicrosoftBiasGeluOp(OnnxOp):
+    """Exact Gelu of a biased input: Gelu(A + B)."""
+    A: SSAValue
+    B: SSAValue
+    C: OpResult
+
+class MicrosoftBiasSoftmaxOp(OnnxOp):
+    """Softmax of a sum, the bias broadcast over inner or outer axes."""
+    data: SSAValue
+    bias: SSAValue
+    axis: IntegerAttr[Any]
+    is_inner_broadcast: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftBiasSplitGeluOp(OnnxOp):
+    """Biased input split in halves along the last axis: first * Gelu(second)."""
+    X: SSAValue
+    bias: SSAValue
+    Y: OpResult
+
+class MicrosoftBranchwiseRMSNormOp(OnnxOp):
+    """Root-mean-square normalization of each branch by itself."""
+    X: SSAValue
+    scale: SSAValue
+    num_branches: IntegerAttr[Any]
+    epsilon: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftCDistOp(OnnxOp):
+    """Distances between all pairs of rows of two matrices."""
+    A: SSAValue
+    B: SSAValue
+    metric: StringAttr
+    C: OpResult
+
+class MicrosoftCausalConvWithStateOp(OnnxOp):
+    """Depthwise causal convolution along time that carries its last inputs."""
+    input: SSAValue
+    weight: SSAValue
+    bias: SSAValue
+    past_state: SSAValue
+    state_window: IntegerAttr[Any]
+    ndim: IntegerAttr[Any]
+    dilation: IntegerAttr[Any]
+    channels_last: IntegerAttr[Any]
+    activation: StringAttr
+    output: OpResult
+    present_state: OpResult
+
+class MicrosoftComplexMulOp(OnnxOp):
+    """Product of complex numbers held as pairs in the last axis."""
+    A: SSAValue
+    B: SSAValue
+    C: OpResult
+
+class MicrosoftComplexMulConjOp(OnnxOp):
+    """Product with the conjugate, complex numbers as pairs in the last axis."""
+    A: SSAValue
+    B: SSAValue
+    C: OpResult
+
+class MicrosoftConvTransposeWithDynamicPadsOp(OnnxOp):
+    """ConvTranspose whose pads are an input."""
+    X: SSAValue
+    W: SSAValue
+    Pads: SSAValue
+    B: SSAValue
+    strides: DenseArrayBase[Any] | None
+    output_padding: DenseArrayBase[Any] | None
+    kernel_shape: DenseArrayBase[Any] | None
+    group: IntegerAttr[Any]
+    dilations: DenseArrayBase[Any] | None
+    auto_pad: StringAttr
+    Y: OpResult
+
+class MicrosoftCropAndResizeOp(OnnxOp):
+    """Boxes cut from an image and resized to one size."""
+    X: SSAValue
+    rois: SSAValue
+    batch_indices: SSAValue
+    crop_size: SSAValue
+    mode: StringAttr
+    extrapolation_value: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftDecoderAttentionOp(OnnxOp):
+    """Self- or cross-attention of a decoder with a cache of keys and values."""
+    query: SSAValue
+    key: SSAValue
+    q_weight: SSAValue
+    kv_weight: SSAValue
+    bias: SSAValue
+    key_padding_mask: SSAValue
+    key_cache: SSAValue
+    value_cache: SSAValue
+    static_kv: SSAValue
+    use_past: SSAValue
+    has_layer_state: SSAValue
+    has_key_padding_mask: SSAValue
+    mask_filter_value: FloatAttr[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+    new_key_cache: OpResult
+    new_value_cache: OpResult
+
+class MicrosoftDecoderMaskedMultiHeadAttentionOp(OnnxOp):
+    """One step of attention of a decoder, beams and cache included."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    mask_index: SSAValue
+    attention_bias: SSAValue
+    past_key: SSAValue
+    past_value: SSAValue
+    past_sequence_length: SSAValue
+    beam_width: SSAValue
+    cache_indirection: SSAValue
+    bias: SSAValue
+    scale: FloatAttr[Any] | None
+    past_present_share_buffer: IntegerAttr[Any] | None
+    output_qk: IntegerAttr[Any] | None
+    mask_filter_value: FloatAttr[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+    present_key: OpResult
+    present_value: OpResult
+    qk: OpResult
+
+class MicrosoftDecoderMaskedSelfAttentionOp(OnnxOp):
+    """One step of projected self-attention of a decoder with a shared cache."""
+    input: SSAValue
+    weights: SSAValue
+    bias: SSAValue
+    mask_index: SSAValue
+    past: SSAValue
+    attention_bias: SSAValue
+    past_sequence_length: SSAValue
+    beam_width: SSAValue
+    cache_indirection: SSAValue
+    scale: FloatAttr[Any] | None
+    past_present_share_buffer: IntegerAttr[Any] | None
+    mask_filter_value: FloatAttr[Any] | None
+    do_rotary: IntegerAttr[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+    present: OpResult
+
+class MicrosoftDequantizeBFPOp(OnnxOp):
+    """Real values of block floating point."""
+    x: SSAValue
+    shape: SSAValue
+    strides: SSAValue
+    dtype: IntegerAttr[Any]
+    block_dim: IntegerAttr[Any]
+    bfp_type: IntegerAttr[Any]
+    y: OpResult
+
+class MicrosoftDequantizeLinearOp(OnnxOp):
+    """(x - zero_point) * scale, per tensor or per axis, for 4, 8, 16 and 32 bits."""
+    x: SSAValue
+    x_scale: SSAValue
+    x_zero_point: SSAValue
+    axis: IntegerAttr[Any] | None
+    y: OpResult
+
+class MicrosoftDequantizeWithOrderOp(OnnxOp):
+    """Real values of int8 data in an order of cuBLASLt."""
+    input: SSAValue
+    scale_input: SSAValue
+    to: IntegerAttr[Any]
+    order_output: IntegerAttr[Any]
+    order_input: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftDynamicQuantizeLSTMOp(OnnxOp):
+    """LSTM with int8 weights whose inputs are quantized as they come."""
+    X: SSAValue
+    W: SSAValue
+    R: SSAValue
+    B: SSAValue
+    sequence_lens: SSAValue
+    initial_h: SSAValue
+    initial_c: SSAValue
+    P: SSAValue
+    W_scale: SSAValue
+    W_zero_point: SSAValue
+    R_scale: SSAValue
+    R_zero_point: SSAValue
+    input_forget: IntegerAttr[Any]
+    hidden_size: IntegerAttr[Any] | None
+    direction: StringAttr
+    clip: FloatAttr[Any] | None
+    activations: ArrayAttr[StringAttr] | None
+    activation_beta: DenseArrayBase[Any] | None
+    activation_alpha: DenseArrayBase[Any] | None
+    Y: OpResult
+    Y_h: OpResult
+    Y_c: OpResult
+
+class MicrosoftDynamicQuantizeMatMulOp(OnnxOp):
+    """Product with an int8 matrix, the left side quantized as it comes."""
+    A: SSAValue
+    B: SSAValue
+    b_scale: SSAValue
+    b_zero_point: SSAValue
+    bias: SSAValue
+    Y: OpResult
+
+class MicrosoftDynamicSparseAttentionOp(OnnxOp):
+    """Attention to the blocks of keys that an indexer selected."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    past_key: SSAValue
+    past_value: SSAValue
+    auxiliary_key: SSAValue
+    auxiliary_value: SSAValue
+    selected_indices: SSAValue
+    selected_counts: SSAValue
+    seqlens_k: SSAValue
+    total_sequence_length: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    position_ids: SSAValue
+    q_norm_weight: SSAValue
+    k_norm_weight: SSAValue
+    head_sink: SSAValue
+    selected_kv_source: StringAttr
+    scale: FloatAttr[Any] | None
+    rotary_interleaved: IntegerAttr[Any]
+    local_window_size: IntegerAttr[Any]
+    smooth_softmax: IntegerAttr[Any]
+    rotary_offset: IntegerAttr[Any]
+    is_causal: IntegerAttr[Any]
+    attention_mode: StringAttr
+    qk_norm_epsilon: FloatAttr[Any]
+    num_heads: IntegerAttr[Any]
+    do_rotary: IntegerAttr[Any]
+    auxiliary_kv_shared: IntegerAttr[Any]
+    kv_num_heads: IntegerAttr[Any]
+    output: OpResult
+    present_key: OpResult
+    present_value: OpResult
+
+class MicrosoftDynamicTimeWarpingOp(OnnxOp):
+    """The cheapest monotonic path through a matrix of costs."""
+    input: SSAValue
+    output: OpResult
+
+class MicrosoftEmbedLayerNormalizationOp(OnnxOp):
+    """LayerNormalization of the sum of word, position and segment embeddings."""
+    input_ids: SSAValue
+    segment_ids: SSAValue
+    word_embedding: SSAValue
+    position_embedding: SSAValue
+    segment_embedding: SSAValue
+    gamma: SSAValue
+    beta: SSAValue
+    mask: SSAValue
+    position_ids: SSAValue
+    mask_index_type: IntegerAttr[Any] | None
+    epsilon: FloatAttr[Any]
+    output: OpResult
+    mask_index: OpResult
+    embedding_sum: OpResult
+
+class MicrosoftEngramGateOp(OnnxOp):
+    """Gate between a hidden state and embeddings that n-grams looked up."""
+    key: SSAValue
+    query: SSAValue
+    value: SSAValue
+    key_norm_scale: SSAValue
+    query_norm_scale: SSAValue
+    conv_norm_scale: SSAValue
+    epsilon: FloatAttr[Any]
+    output: OpResult
+    gated_value_normed: OpResult
+
+class MicrosoftExpandDimsOp(OnnxOp):
+    """A new axis of size one at a position given as an input."""
+    X: SSAValue
+    axis: SSAValue
+    Y: OpResult
+
+class MicrosoftFastGeluOp(OnnxOp):
+    """Gelu by its tanh formula, of a biased input."""
+    X: SSAValue
+    bias: SSAValue
+    Y: OpResult
+
+class MicrosoftFusedConvOp(OnnxOp):
+    """Conv plus an addend, then an activation."""
+    X: SSAValue
+    W: SSAValue
+    B: SSAValue
+    Z: SSAValue
+    strides: DenseArrayBase[Any] | None
+    kernel_shape: DenseArrayBase[Any] | None
+    group: IntegerAttr[Any]
+    dilations: DenseArrayBase[Any] | None
+    auto_pad: StringAttr
+    pads: DenseArrayBase[Any] | None
+    activation_params: DenseArrayBase[Any] | None
+    activation: StringAttr | None
+    Y: OpResult
+
+class MicrosoftFusedGemmOp(OnnxOp):
+    """Gemm, then an activation."""
+    A: SSAValue
+    B: SSAValue
+    C: SSAValue
+    transB: IntegerAttr[Any]
+    transA: IntegerAttr[Any]
+    alpha: FloatAttr[Any]
+    beta: FloatAttr[Any]
+    activation_gamma: FloatAttr[Any] | None
+    activation_beta: FloatAttr[Any] | None
+    activation_alpha: FloatAttr[Any] | None
+    activation: StringAttr | None
+    Y: OpResult
+
+class MicrosoftFusedMatMulOp(OnnxOp):
+    """alpha * op(A) @ op(B), with transposes of matrix and batch axes."""
+    A: SSAValue
+    B: SSAValue
+    transBatchB: IntegerAttr[Any]
+    transBatchA: IntegerAttr[Any]
+    transB: IntegerAttr[Any]
+    transA: IntegerAttr[Any]
+    alpha: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftFusedMatMulActivationOp(OnnxOp):
+    """FusedMatMul, then an activation."""
+    A: SSAValue
+    B: SSAValue
+    transBatchB: IntegerAttr[Any]
+    transBatchA: IntegerAttr[Any]
+    transB: IntegerAttr[Any]
+    transA: IntegerAttr[Any]
+    alpha: FloatAttr[Any]
+    activation_gamma: FloatAttr[Any] | None
+    activation_beta: FloatAttr[Any] | None
+    activation_axis: IntegerAttr[Any] | None
+    activation_alpha: FloatAttr[Any] | None
+    activation: StringAttr
+    Y: OpResult
+
+class MicrosoftGatedAddOp(OnnxOp):
+    """Residual plus a gated branch."""
+    X: SSAValue
+    Y: SSAValue
+    gate: SSAValue
+    output: OpResult
+
+class MicrosoftGatedDeltaNetOp(OnnxOp):
+    """Recurrent linear attention by the gated delta rule."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    cu_seqlens: SSAValue
+    decay: SSAValue
+    beta: SSAValue
+    initial_state: SSAValue
+    a_log: SSAValue
+    dt_bias: SSAValue
+    capture_count: SSAValue
+    state_update_active: SSAValue
+    state_update_capacity: IntegerAttr[Any]
+    scale: FloatAttr[Any]
+    update_rule: StringAttr
+    qk_l2_norm: IntegerAttr[Any]
+    gate_activation: StringAttr
+    chunk_size: IntegerAttr[Any]
+    beta_activation: StringAttr
+    output: OpResult
+    final_state: OpResult
+    state_update: OpResult
+
+class MicrosoftGatedRMSNormOp(OnnxOp):
+    """Root-mean-square normalization times an activated gate."""
+    X: SSAValue
+    scale: SSAValue
+    gate: SSAValue
+    epsilon: FloatAttr[Any]
+    activation: StringAttr
+    Y: OpResult
+
+class MicrosoftGatedRelativePositionBiasOp(OnnxOp):
+    """Relative position bias, gated by the query."""
+    query_layer: SSAValue
+    query_bias: SSAValue
+    rel_pos: SSAValue
+    weight: SSAValue
+    bias: SSAValue
+    eco_a: SSAValue
+    token_offset: SSAValue
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftGatherBlockQuantizedOp(OnnxOp):
+    """Gather from data quantized in blocks, giving real values."""
+    data: SSAValue
+    indices: SSAValue
+    scales: SSAValue
+    zero_points: SSAValue
+    quantize_axis: IntegerAttr[Any]
+    gather_axis: IntegerAttr[Any]
+    block_size: IntegerAttr[Any]
+    bits: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftGatherNDOp(OnnxOp):
+    """GatherND with indices that hold the trailing axes too."""
+    data: SSAValue
+    indices: SSAValue
+    output: OpResult
+
+class MicrosoftGeluOp(OnnxOp):
+    """x * (1 + erf(x / sqrt(2))) / 2."""
+    X: SSAValue
+    Y: OpResult
+
+class MicrosoftGemmFastGeluOp(OnnxOp):
+    """FastGelu of a product and a bias."""
+    X: SSAValue
+    W: SSAValue
+    bias: SSAValue
+    Y: OpResult
+
+class MicrosoftGemmFloat8Op(OnnxOp):
+    """Gemm on float8 operands with scales, then an activation."""
+    A: SSAValue
+    B: SSAValue
+    C: SSAValue
+    scaleA: SSAValue
+    scaleB: SSAValue
+    scaleY: SSAValue
+    transB: IntegerAttr[Any]
+    dtype: IntegerAttr[Any]
+    beta: FloatAttr[Any]
+    transA: IntegerAttr[Any]
+    alpha: FloatAttr[Any]
+    activation: StringAttr | None
+    Y: OpResult
+
+class MicrosoftGemmaRotaryEmbeddingOp(OnnxOp):
+    """Rotary embedding of query and key by angles given in float32."""
+    emb: SSAValue
+    q: SSAValue
+    q_rot: SSAValue
+    k: SSAValue
+    k_rot: SSAValue
+    output1: OpResult
+    output2: OpResult
+
+class MicrosoftGridSampleOp(OnnxOp):
+    """Samples of an image at the points of a grid."""
+    X: SSAValue
+    Grid: SSAValue
+    padding_mode: StringAttr
+    mode: StringAttr
+    align_corners: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftGroupNormOp(OnnxOp):
+    """Normalization over groups of channels, then maybe SiLU."""
+    X: SSAValue
+    gamma: SSAValue
+    beta: SSAValue
+    epsilon: FloatAttr[Any]
+    channels_last: IntegerAttr[Any]
+    groups: IntegerAttr[Any]
+    activation: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftGroupQueryAttentionOp(OnnxOp):
+    """Causal attention with a cache in which several heads share keys and values."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    past_key: SSAValue
+    past_value: SSAValue
+    seqlens_k: SSAValue
+    total_sequence_length: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    position_ids: SSAValue
+    attention_bias: SSAValue
+    head_sink: SSAValue
+    k_scale: SSAValue
+    v_scale: SSAValue
+    q_norm_weight: SSAValue
+    k_norm_weight: SSAValue
+    softcap: FloatAttr[Any] | None
+    kv_num_heads: IntegerAttr[Any]
+    do_rotary: IntegerAttr[Any] | None
+    sliding_window_cache: IntegerAttr[Any]
+    num_heads: IntegerAttr[Any]
+    v_quant_type: StringAttr
+    qk_norm_epsilon: FloatAttr[Any]
+    causal: IntegerAttr[Any]
+    k_quant_type: StringAttr
+    kv_cache_bit_width: IntegerAttr[Any] | None
+    qk_output: IntegerAttr[Any]
+    rotary_interleaved: IntegerAttr[Any] | None
+    local_window_size: IntegerAttr[Any]
+    scale: FloatAttr[Any] | None
+    smooth_softmax: IntegerAttr[Any]
+    output: OpResult
+    present_key: OpResult
+    present_value: OpResult
+    output_qk: OpResult
+
+class MicrosoftHyperConnectionPostMixOp(OnnxOp):
+    """Residual streams mixed with a layer's output."""
+    streams: SSAValue
+    block_output: SSAValue
+    post_mix: SSAValue
+    stream_mix: SSAValue
+    num_branches: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftHyperConnectionPreMixOp(OnnxOp):
+    """Residual streams mixed into a layer's input."""
+    streams: SSAValue
+    pre_mix: SSAValue
+    reduction_scale: FloatAttr[Any]
+    num_branches: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftInverseOp(OnnxOp):
+    """Inverse of square matrices."""
+    X: SSAValue
+    Y: OpResult
+
+class MicrosoftIrfftOp(OnnxOp):
+    """Inverse of a real Fourier transform over the last axes."""
+    X: SSAValue
+    onesided: IntegerAttr[Any]
+    normalized: IntegerAttr[Any]
+    signal_ndim: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftIsAllFiniteOp(OnnxOp):
+    """Whether no element of any input is infinite or nan."""
+    input: Sequence[SSAValue]
+    isnan_only: IntegerAttr[Any]
+    isinf_only: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftLinearAttentionOp(OnnxOp):
+    """Attention as a recurrence over a state, with decay and delta rule."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    past_state: SSAValue
+    decay: SSAValue
+    beta: SSAValue
+    update_rule: StringAttr
+    chunk_size: IntegerAttr[Any]
+    state_window: IntegerAttr[Any]
+    scale: FloatAttr[Any]
+    q_num_heads: IntegerAttr[Any]
+    kv_num_heads: IntegerAttr[Any]
+    output: OpResult
+    present_state: OpResult
+
+class MicrosoftLinearAttentionGateOp(OnnxOp):
+    """Decay and beta of linear attention from projections."""
+    a: SSAValue
+    dt_bias: SSAValue
+    decay_scale: SSAValue
+    b: SSAValue
+    decay: OpResult
+    beta: OpResult
+
+class MicrosoftLongformerAttentionOp(OnnxOp):
+    """Sliding-window attention with some global positions."""
+    input: SSAValue
+    weight: SSAValue
+    bias: SSAValue
+    mask: SSAValue
+    global_weight: SSAValue
+    global_bias: SSAValue
+    global_: SSAValue
+    window: IntegerAttr[Any]
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftMRotaryEmbeddingOp(OnnxOp):
+    """Rotary embedding by several axes of positions."""
+    input: SSAValue
+    position_ids: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    rotary_embedding_dim: IntegerAttr[Any] | None
+    num_heads: IntegerAttr[Any] | None
+    scale: FloatAttr[Any] | None
+    mrope_layout: IntegerAttr[Any] | None
+    is_packed_batching: IntegerAttr[Any] | None
+    interleaved: IntegerAttr[Any] | None
+    mrope_section: DenseArrayBase[Any]
+    output: OpResult
+
+class MicrosoftMatMulBlockQuantizedFp4WeightOp(OnnxOp):
+    """Product with a float4 matrix, scaled in blocks."""
+    A: SSAValue
+    B: SSAValue
+    weight_scale: SSAValue
+    weight_scale_2: SSAValue
+    input_scale: SSAValue
+    bias: SSAValue
+    block_size: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftMatMulBlockQuantizedFp8WeightOp(OnnxOp):
+    """Product with a float8 matrix, scaled in blocks."""
+    A: SSAValue
+    B: SSAValue
+    b_scale: SSAValue
+    a_scale: SSAValue
+    bias: SSAValue
+    block_size: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftMatMulBnb4Op(OnnxOp):
+    """Product with a matrix of FP4 or NF4 in blocks."""
+    A: SSAValue
+    B: SSAValue
+    absmax: SSAValue
+    transB: IntegerAttr[Any]
+    training_mode: IntegerAttr[Any]
+    block_size: IntegerAttr[Any]
+    quant_type: IntegerAttr[Any]
+    N: IntegerAttr[Any]
+    K: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftMatMulFpQ4Op(OnnxOp):
+    """Product with a matrix packed in 4 bits."""
+    A: SSAValue
+    B: SSAValue
+    B_shape: SSAValue
+    blk_quant_type: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftMatMulInteger16Op(OnnxOp):
+    """Product of int16 matrices in int32."""
+    A: SSAValue
+    B: SSAValue
+    Y: OpResult
+
+class MicrosoftMatMulIntegerToFloatOp(OnnxOp):
+    """Product of 8-bit matrices, scaled to real values."""
+    A: SSAValue
+    B: SSAValue
+    a_scale: SSAValue
+    b_scale: SSAValue
+    a_zero_point: SSAValue
+    b_zero_point: SSAValue
+    bias: SSAValue
+    Y: OpResult
+
+class MicrosoftMatMulNBitsOp(OnnxOp):
+    """Product with a matrix quantized to a few bits in blocks."""
+    A: SSAValue
+    B: SSAValue
+    scales: SSAValue
+    zero_points: SSAValue
+    g_idx: SSAValue
+    bias: SSAValue
+    weight_prepacked: IntegerAttr[Any]
+    bits: IntegerAttr[Any]
+    accuracy_level: IntegerAttr[Any]
+    block_size: IntegerAttr[Any]
+    N: IntegerAttr[Any]
+    K: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftMatMulNBitsMlpOp(OnnxOp):
+    """Gate and up projections of few bits, combined by an activation."""
+    A: SSAValue
+    skip: SSAValue
+    norm_scale: SSAValue
+    gate_B: SSAValue
+    gate_scales: SSAValue
+    gate_bias: SSAValue
+    up_B: SSAValue
+    up_scales: SSAValue
+    up_bias: SSAValue
+    bits: IntegerAttr[Any]
+    accuracy_level: IntegerAttr[Any]
+    block_size: IntegerAttr[Any]
+    activation: StringAttr
+    N: IntegerAttr[Any]
+    epsilon: FloatAttr[Any]
+    K: IntegerAttr[Any]
+    Y: OpResult
+    input_skip_bias_sum: OpResult
+
+class MicrosoftMatMulNBitsQkvOp(OnnxOp):
+    """Query, key and value projections of few bits, after a normalization."""
+    A: SSAValue
+    skip: SSAValue
+    norm_scale: SSAValue
+    q_B: SSAValue
+    q_scales: SSAValue
+    q_bias: SSAValue
+    k_B: SSAValue
+    k_scales: SSAValue
+    k_bias: SSAValue
+    v_B: SSAValue
+    v_scales: SSAValue
+    v_bias: SSAValue
+    bits: IntegerAttr[Any]
+    accuracy_level: IntegerAttr[Any]
+    block_size: IntegerAttr[Any]
+    Nq: IntegerAttr[Any]
+    Nkv: IntegerAttr[Any]
+    epsilon: FloatAttr[Any]
+    K: IntegerAttr[Any]
+    Q: OpResult
+    K_: OpResult
+    V: OpResult
+    input_skip_bias_sum: OpResult
+
+class MicrosoftMaxpoolWithMaskOp(OnnxOp):
+    """MaxPool where a mask says which elements count."""
+    X: SSAValue
+    M: SSAValue
+    strides: DenseArrayBase[Any] | None
+    storage_order: IntegerAttr[Any]
+    pads: DenseArrayBase[Any] | None
+    kernel_shape: DenseArrayBase[Any] | None
+    auto_pad: StringAttr
+    Y: OpResult
+
+class MicrosoftMoEOp(OnnxOp):
+    """Mixture of experts: each row through its k best two-layer networks."""
+    input: SSAValue
+    router_probs: SSAValue
+    fc1_experts_weights: SSAValue
+    fc1_experts_bias: SSAValue
+    fc2_experts_weights: SSAValue
+    fc2_experts_bias: SSAValue
+    fc3_experts_weights: SSAValue
+    fc3_experts_bias: SSAValue
+    use_sparse_mixer: IntegerAttr[Any]
+    swiglu_fusion: IntegerAttr[Any]
+    swiglu_limit: FloatAttr[Any] | None
+    normalize_routing_weights: IntegerAttr[Any]
+    k: IntegerAttr[Any]
+    activation_type: StringAttr
+    activation_beta: FloatAttr[Any]
+    activation_alpha: FloatAttr[Any]
+    output: OpResult
+
+class MicrosoftMulIntegerOp(OnnxOp):
+    """Product of 8-bit integers without their zero points."""
+    A: SSAValue
+    A_zero_point: SSAValue
+    B: SSAValue
+    B_zero_point: SSAValue
+    C: OpResult
+
+class MicrosoftMultiHeadAttentionOp(OnnxOp):
+    """Attention on projected Q, K and V, apart or packed, with a cache."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    bias: SSAValue
+    key_padding_mask: SSAValue
+    attention_bias: SSAValue
+    past_key: SSAValue
+    past_value: SSAValue
+    past_sequence_length: SSAValue
+    cache_indirection: SSAValue
+    unidirectional: IntegerAttr[Any]
+    scale: FloatAttr[Any] | None
+    mask_filter_value: FloatAttr[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+    present_key: OpResult
+    present_value: OpResult
+    qk: OpResult
+
+class MicrosoftMurmurHash3Op(OnnxOp):
+    """32-bit MurmurHash3 of each element."""
+    X: SSAValue
+    seed: IntegerAttr[Any]
+    positive: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftNGramHashMappingOp(OnnxOp):
+    """Hashes of the n-grams that end at each token."""
+    input_ids: SSAValue
+    multipliers: SSAValue
+    vocab_sizes: SSAValue
+    past_ids: SSAValue
+    head_offsets: SSAValue
+    eos_token_id: SSAValue
+    segment_ids: SSAValue
+    reset_on_eos: IntegerAttr[Any]
+    pad_id: IntegerAttr[Any]
+    n_head_per_ngram: IntegerAttr[Any]
+    max_ngram_size: IntegerAttr[Any]
+    hash_ids: OpResult
+    present_ids: OpResult
+
+class MicrosoftNGramRepeatBlockOp(OnnxOp):
+    """Scores with tokens forbidden that would repeat an n-gram."""
+    input_ids: SSAValue
+    scores: SSAValue
+    ngram_size: IntegerAttr[Any]
+    scores_out: OpResult
+
+class MicrosoftNhwcConvOp(OnnxOp):
+    """Conv with channels last."""
+    X: SSAValue
+    W: SSAValue
+    B: SSAValue
+    strides: DenseArrayBase[Any] | None
+    pads: DenseArrayBase[Any] | None
+    kernel_shape: DenseArrayBase[Any] | None
+    group: IntegerAttr[Any]
+    dilations: DenseArrayBase[Any] | None
+    auto_pad: StringAttr
+    Y: OpResult
+
+class MicrosoftNhwcFusedConvOp(OnnxOp):
+    """FusedConv with channels last."""
+    X: SSAValue
+    W: SSAValue
+    B: SSAValue
+    Z: SSAValue
+    strides: DenseArrayBase[Any] | None
+    kernel_shape: DenseArrayBase[Any] | None
+    group: IntegerAttr[Any]
+    dilations: DenseArrayBase[Any] | None
+    auto_pad: StringAttr
+    pads: DenseArrayBase[Any] | None
+    activation_params: DenseArrayBase[Any] | None
+    activation: StringAttr | None
+    Y: OpResult
+
+class MicrosoftNhwcMaxPoolOp(OnnxOp):
+    """MaxPool of 8-bit integers with channels last."""
+    x: SSAValue
+    strides: DenseArrayBase[Any] | None
+    pads: DenseArrayBase[Any] | None
+    dilations: DenseArrayBase[Any] | None
+    ceil_mode: IntegerAttr[Any]
+    auto_pad: StringAttr
+    kernel_shape: DenseArrayBase[Any]
+    y: OpResult
+
+class MicrosoftPackedAttentionOp(OnnxOp):
+    """Attention on sequences without padding, one behind the other."""
+    input: SSAValue
+    weights: SSAValue
+    bias: SSAValue
+    token_offset: SSAValue
+    cumulative_sequence_length: SSAValue
+    attention_bias: SSAValue
+    scale: FloatAttr[Any] | None
+    qkv_hidden_sizes: DenseArrayBase[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftPackedMultiHeadAttentionOp(OnnxOp):
+    """MultiHeadAttention on sequences without padding."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    bias: SSAValue
+    token_offset: SSAValue
+    cumulative_sequence_length: SSAValue
+    attention_bias: SSAValue
+    scale: FloatAttr[Any] | None
+    mask_filter_value: FloatAttr[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftPackedSparseAttentionIndexerOp(OnnxOp):
+    """Blocks of keys for each query of packed sequences."""
+    query: SSAValue
+    key: SSAValue
+    query_norm_weight: SSAValue
+    key_norm_weight: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    cumulative_sequence_lengths: SSAValue
+    past_sequence_lengths: SSAValue
+    gate: SSAValue
+    position_bias: SSAValue
+    head_weights: SSAValue
+    position_ids: SSAValue
+    past_key_state: SSAValue
+    past_kv_buffer: SSAValue
+    past_gate_buffer: SSAValue
+    past_state_lengths: SSAValue
+    state_update_capture_count: SSAValue
+    state_update_active: SSAValue
+    token_budget: IntegerAttr[Any] | None
+    state_update_capacity: IntegerAttr[Any]
+    scale: FloatAttr[Any] | None
+    index_topk: IntegerAttr[Any] | None
+    head_weight_scale: FloatAttr[Any] | None
+    epsilon: FloatAttr[Any]
+    state_capacity: IntegerAttr[Any]
+    policy_mode: StringAttr
+    compress_ratio: IntegerAttr[Any]
+    selected_indices: OpResult
+    selected_counts: OpResult
+    present_key_state: OpResult
+    present_kv_buffer: OpResult
+    present_gate_buffer: OpResult
+    present_state_lengths: OpResult
+    state_update: OpResult
+
+class MicrosoftPadOp(OnnxOp):
+    """Pad of all axes by amounts given as an input."""
+    data: SSAValue
+    pads: SSAValue
+    value: SSAValue
+    mode: StringAttr
+    output: OpResult
+
+class MicrosoftPagedAttentionOp(OnnxOp):
+    """GroupQueryAttention whose cache lies in pages."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    key_cache: SSAValue
+    value_cache: SSAValue
+    cumulative_sequence_length: SSAValue
+    past_seqlens: SSAValue
+    block_table: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    slot_mapping: SSAValue
+    head_sink: SSAValue
+    q_norm_weight: SSAValue
+    k_norm_weight: SSAValue
+    k_scale: SSAValue
+    v_scale: SSAValue
+    attention_metadata: SSAValue
+    v_head_size: IntegerAttr[Any] | None
+    v_cache_dtype: StringAttr
+    kv_num_heads: IntegerAttr[Any]
+    do_rotary: IntegerAttr[Any] | None
+    k_cache_dtype: StringAttr
+    num_heads: IntegerAttr[Any]
+    v_quant_type: StringAttr
+    qk_norm_epsilon: FloatAttr[Any] | None
+    softcap: FloatAttr[Any] | None
+    is_causal: IntegerAttr[Any]
+    rotary_offset: IntegerAttr[Any] | None
+    k_quant_type: StringAttr
+    kv_cache_layout: StringAttr
+    local_window_size: IntegerAttr[Any]
+    rotary_interleaved: IntegerAttr[Any] | None
+    scale: FloatAttr[Any] | None
+    output: OpResult
+    key_cache_out: OpResult
+    value_cache_out: OpResult
+
+class MicrosoftQAttentionOp(OnnxOp):
+    """Attention with 8-bit input and weights."""
+    input: SSAValue
+    weight: SSAValue
+    bias: SSAValue
+    input_scale: SSAValue
+    weight_scale: SSAValue
+    mask_index: SSAValue
+    input_zero_point: SSAValue
+    weight_zero_point: SSAValue
+    past: SSAValue
+    unidirectional: IntegerAttr[Any]
+    scale: FloatAttr[Any] | None
+    past_present_share_buffer: IntegerAttr[Any] | None
+    mask_filter_value: FloatAttr[Any] | None
+    do_rotary: IntegerAttr[Any] | None
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+    present: OpResult
+
+class MicrosoftQEmbedLayerNormalizationOp(OnnxOp):
+    """EmbedLayerNormalization with 8-bit tables."""
+    input_ids: SSAValue
+    segment_ids: SSAValue
+    word_embedding_quant: SSAValue
+    position_embedding_quant: SSAValue
+    segment_embedding: SSAValue
+    gamma_quant: SSAValue
+    beta_quant: SSAValue
+    mask: SSAValue
+    word_embedding_scale: SSAValue
+    position_embedding_scale: SSAValue
+    segment_embedding_scale: SSAValue
+    gamma_scale: SSAValue
+    beta_scale: SSAValue
+    word_embedding_zero_point: SSAValue
+    position_embedding_zero_point: SSAValue
+    segment_embedding_zero_point: SSAValue
+    gamma_zero_point: SSAValue
+    beta_zero_point: SSAValue
+    epsilon: FloatAttr[Any]
+    layernorm_out: OpResult
+    mask_index_out: OpResult
+
+class MicrosoftQGemmOp(OnnxOp):
+    """Gemm on 8-bit matrices, quantized or real result."""
+    A: SSAValue
+    a_scale: SSAValue
+    a_zero_point: SSAValue
+    B: SSAValue
+    b_scale: SSAValue
+    b_zero_point: SSAValue
+    C: SSAValue
+    y_scale: SSAValue
+    y_zero_point: SSAValue
+    transB: IntegerAttr[Any]
+    transA: IntegerAttr[Any]
+    alpha: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftQLinearAddOp(OnnxOp):
+    """Sum of quantized tensors, quantized."""
+    A: SSAValue
+    A_scale: SSAValue
+    A_zero_point: SSAValue
+    B: SSAValue
+    B_scale: SSAValue
+    B_zero_point: SSAValue
+    C_scale: SSAValue
+    C_zero_point: SSAValue
+    C: OpResult
+
+class MicrosoftQLinearAveragePoolOp(OnnxOp):
+    """AveragePool of a quantized tensor, quantized."""
+    X: SSAValue
+    x_scale: SSAValue
+    x_zero_point: SSAValue
+    y_scale: SSAValue
+    y_zero_point: SSAValue
+    strides: DenseArrayBase[Any] | None
+    pads: DenseArrayBase[Any] | None
+    count_include_pad: IntegerAttr[Any]
+    channels_last: IntegerAttr[Any]
+    ceil_mode: IntegerAttr[Any]
+    auto_pad: StringAttr
+    kernel_shape: DenseArrayBase[Any]
+    Y: OpResult
+
+class MicrosoftQLinearConcatOp(OnnxOp):
+    """Concat of quantized tensors of several scales, quantized."""
+    Y_scale: SSAValue
+    Y_zero_point: SSAValue
+    inputs: Sequence[SSAValue]
+    axis: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftQLinearConvOp(OnnxOp):
+    """Conv of quantized tensors, with channels first or last."""
+    x: SSAValue
+    x_scale: SSAValue
+    x_zero_point: SSAValue
+    w: SSAValue
+    w_scale: SSAValue
+    w_zero_point: SSAValue
+    y_scale: SSAValue
+    y_zero_point: SSAValue
+    B: SSAValue
+    strides: DenseArrayBase[Any] | None
+    pads: DenseArrayBase[Any] | None
+    kernel_shape: DenseArrayBase[Any] | None
+    group: IntegerAttr[Any]
+    dilations: DenseArrayBase[Any] | None
+    channels_last: IntegerAttr[Any]
+    auto_pad: StringAttr
+    y: OpResult
+
+class MicrosoftQLinearGlobalAveragePoolOp(OnnxOp):
+    """GlobalAveragePool of a quantized tensor, quantized."""
+    X: SSAValue
+    x_scale: SSAValue
+    x_zero_point: SSAValue
+    y_scale: SSAValue
+    y_zero_point: SSAValue
+    channels_last: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftQLinearLeakyReluOp(OnnxOp):
+    """LeakyRelu of a quantized tensor, quantized."""
+    X: SSAValue
+    X_scale: SSAValue
+    X_zero_point: SSAValue
+    Y_scale: SSAValue
+    Y_zero_point: SSAValue
+    alpha: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftQLinearMulOp(OnnxOp):
+    """Product of quantized tensors, quantized."""
+    A: SSAValue
+    A_scale: SSAValue
+    A_zero_point: SSAValue
+    B: SSAValue
+    B_scale: SSAValue
+    B_zero_point: SSAValue
+    C_scale: SSAValue
+    C_zero_point: SSAValue
+    C: OpResult
+
+class MicrosoftQLinearReduceMeanOp(OnnxOp):
+    """Mean of a quantized tensor, quantized."""
+    data: SSAValue
+    data_scale: SSAValue
+    data_zero_point: SSAValue
+    reduced_scale: SSAValue
+    reduced_zero_point: SSAValue
+    keepdims: IntegerAttr[Any]
+    axes: DenseArrayBase[Any]
+    reduced: OpResult
+
+class MicrosoftQLinearSigmoidOp(OnnxOp):
+    """Sigmoid of a quantized tensor, quantized."""
+    X: SSAValue
+    X_scale: SSAValue
+    X_zero_point: SSAValue
+    Y_scale: SSAValue
+    Y_zero_point: SSAValue
+    Y: OpResult
+
+class MicrosoftQLinearSoftmaxOp(OnnxOp):
+    """Softmax of a quantized tensor, quantized."""
+    X: SSAValue
+    X_scale: SSAValue
+    x_zero_point: SSAValue
+    y_scale: SSAValue
+    y_zero_point: SSAValue
+    axis: IntegerAttr[Any]
+    opset: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftQLinearWhereOp(OnnxOp):
+    """Where of quantized tensors, quantized."""
+    condition: SSAValue
+    X: SSAValue
+    x_scale: SSAValue
+    x_zero_point: SSAValue
+    Y: SSAValue
+    y_scale: SSAValue
+    y_zero_point: SSAValue
+    z_scale: SSAValue
+    z_zero_point: SSAValue
+    Z: OpResult
+
+class MicrosoftQMoEOp(OnnxOp):
+    """MoE with experts quantized to a few bits."""
+    input: SSAValue
+    router_probs: SSAValue
+    fc1_experts_weights: SSAValue
+    fc1_scales: SSAValue
+    fc1_experts_bias: SSAValue
+    fc2_experts_weights: SSAValue
+    fc2_scales: SSAValue
+    fc2_experts_bias: SSAValue
+    fc3_experts_weights: SSAValue
+    fc3_scales: SSAValue
+    fc3_experts_bias: SSAValue
+    fc1_zero_points: SSAValue
+    fc2_zero_points: SSAValue
+    fc3_zero_points: SSAValue
+    router_weights: SSAValue
+    fc1_global_scale: SSAValue
+    fc2_global_scale: SSAValue
+    fc1_act_scale: SSAValue
+    fc2_act_scale: SSAValue
+    fc1_act_block_scale: SSAValue
+    fc2_act_block_scale: SSAValue
+    weights_prepacked: IntegerAttr[Any]
+    accuracy_level: IntegerAttr[Any]
+    fc2_expert_weight_bits: IntegerAttr[Any] | None
+    activation_alpha: FloatAttr[Any]
+    swiglu_limit: FloatAttr[Any] | None
+    block_size: IntegerAttr[Any] | None
+    use_sparse_mixer: IntegerAttr[Any]
+    swiglu_fusion: IntegerAttr[Any]
+    fc3_expert_weight_bits: IntegerAttr[Any] | None
+    k: IntegerAttr[Any]
+    activation_beta: FloatAttr[Any]
+    expert_weight_bits: IntegerAttr[Any]
+    normalize_routing_weights: IntegerAttr[Any]
+    activation_type: StringAttr
+    fc1_expert_weight_bits: IntegerAttr[Any] | None
+    quant_type: StringAttr
+    output: OpResult
+
+class MicrosoftQOrderedAttentionOp(OnnxOp):
+    """Attention on int8 data in an order of cuBLASLt."""
+    input: SSAValue
+    scale_input: SSAValue
+    scale_Q_gemm: SSAValue
+    scale_K_gemm: SSAValue
+    scale_V_gemm: SSAValue
+    Q_weight: SSAValue
+    K_weight: SSAValue
+    V_weight: SSAValue
+    scale_Q_weight: SSAValue
+    scale_K_weight: SSAValue
+    scale_V_weight: SSAValue
+    Q_bias: SSAValue
+    K_bias: SSAValue
+    V_bias: SSAValue
+    scale_QKT_gemm: SSAValue
+    scale_QKT_softmax: SSAValue
+    scale_values_gemm: SSAValue
+    mask_index: SSAValue
+    past: SSAValue
+    attention_bias: SSAValue
+    unidirectional: IntegerAttr[Any]
+    qkv_hidden_sizes: DenseArrayBase[Any] | None
+    order_output: IntegerAttr[Any]
+    order_weight: IntegerAttr[Any]
+    order_input: IntegerAttr[Any]
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftQOrderedGeluOp(OnnxOp):
+    """Gelu on int8 data in an order of cuBLASLt."""
+    X: SSAValue
+    scale_X: SSAValue
+    scale_Y: SSAValue
+    order_Y: IntegerAttr[Any] | None
+    order_X: IntegerAttr[Any] | None
+    Y: OpResult
+
+class MicrosoftQOrderedLayerNormalizationOp(OnnxOp):
+    """LayerNormalization on int8 data in an order of cuBLASLt."""
+    X: SSAValue
+    scale_X: SSAValue
+    scale: SSAValue
+    B: SSAValue
+    scale_Y: SSAValue
+    order_Y: IntegerAttr[Any]
+    order_X: IntegerAttr[Any]
+    epsilon: FloatAttr[Any]
+    axis: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftQOrderedLongformerAttentionOp(OnnxOp):
+    """LongformerAttention on int8 data in an order of cuBLASLt."""
+    input: SSAValue
+    scale_input: SSAValue
+    weight: SSAValue
+    scale_weight: SSAValue
+    bias: SSAValue
+    scale_bias: SSAValue
+    scale_qkv_gemm: SSAValue
+    mask: SSAValue
+    global_weight: SSAValue
+    scale_global_weight: SSAValue
+    global_bias: SSAValue
+    scale_global_gemm: SSAValue
+    global_: SSAValue
+    scale_output: SSAValue
+    window: IntegerAttr[Any]
+    order_output: IntegerAttr[Any]
+    order_weight: IntegerAttr[Any]
+    order_input: IntegerAttr[Any]
+    order_global_weight: IntegerAttr[Any]
+    num_heads: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftQOrderedMatMulOp(OnnxOp):
+    """Product of int8 data in an order of cuBLASLt."""
+    A: SSAValue
+    scale_A: SSAValue
+    B: SSAValue
+    scale_B: SSAValue
+    scale_Y: SSAValue
+    bias: SSAValue
+    C: SSAValue
+    scale_C: SSAValue
+    order_Y: IntegerAttr[Any]
+    order_B: IntegerAttr[Any]
+    order_A: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftQuantizeBFPOp(OnnxOp):
+    """Block floating point of real values."""
+    x: SSAValue
+    block_dim: IntegerAttr[Any]
+    bfp_type: IntegerAttr[Any]
+    y: OpResult
+    shape: OpResult
+    strides: OpResult
+
+class MicrosoftQuantizeLinearOp(OnnxOp):
+    """saturate(round(x / scale) + zero_point), for 4, 8 and 16 bits."""
+    x: SSAValue
+    y_scale: SSAValue
+    y_zero_point: SSAValue
+    axis: IntegerAttr[Any] | None
+    y: OpResult
+
+class MicrosoftQuantizeWithOrderOp(OnnxOp):
+    """int8 data in an order of cuBLASLt from real values."""
+    input: SSAValue
+    scale_input: SSAValue
+    order_output: IntegerAttr[Any]
+    order_input: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftQuickGeluOp(OnnxOp):
+    """x * sigmoid(alpha * x)."""
+    X: SSAValue
+    alpha: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftRangeOp(OnnxOp):
+    """Numbers from start to limit in steps of delta, by default one."""
+    start: SSAValue
+    limit: SSAValue
+    delta: SSAValue
+    Y: OpResult
+
+class MicrosoftReduceSumIntegerOp(OnnxOp):
+    """Sum of 8-bit integers in 32 bits."""
+    data: SSAValue
+    keepdims: IntegerAttr[Any]
+    axes: DenseArrayBase[Any]
+    reduced: OpResult
+
+class MicrosoftRelativePositionBiasOp(OnnxOp):
+    """Bias of attention scores by buckets of relative positions."""
+    bias_table: SSAValue
+    query_length: SSAValue
+    key_length: SSAValue
+    is_bidirectional: IntegerAttr[Any]
+    max_distance: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftRemovePaddingOp(OnnxOp):
+    """Tokens without padding, one sequence behind the other."""
+    input: SSAValue
+    sequence_token_count: SSAValue
+    output: OpResult
+    token_offset: OpResult
+    cumulated_seq_len: OpResult
+    max_seq_len: OpResult
+
+class MicrosoftRestorePaddingOp(OnnxOp):
+    """Tokens with padding, from sequences one behind the other."""
+    input: SSAValue
+    token_offset: SSAValue
+    output: OpResult
+
+class MicrosoftRfftOp(OnnxOp):
+    """Real Fourier transform over the last axes, as pairs."""
+    X: SSAValue
+    signal_ndim: IntegerAttr[Any]
+    onesided: IntegerAttr[Any]
+    normalized: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftRotaryEmbeddingOp(OnnxOp):
+    """Rotary position embedding from cached cosines and sines."""
+    input: SSAValue
+    position_ids: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    rotary_embedding_dim: IntegerAttr[Any] | None
+    num_heads: IntegerAttr[Any] | None
+    scale: FloatAttr[Any] | None
+    is_packed_batching: IntegerAttr[Any] | None
+    interleaved: IntegerAttr[Any] | None
+    output: OpResult
+
+class MicrosoftScaledSiLUOp(OnnxOp):
+    """SiLU times a scale."""
+    X: SSAValue
+    scale: SSAValue
+    alpha: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftSkipGroupNormOp(OnnxOp):
+    """GroupNorm of an input plus skip and bias."""
+    X: SSAValue
+    gamma: SSAValue
+    beta: SSAValue
+    skip: SSAValue
+    bias: SSAValue
+    epsilon: FloatAttr[Any]
+    channels_last: IntegerAttr[Any]
+    groups: IntegerAttr[Any]
+    activation: IntegerAttr[Any]
+    Y: OpResult
+    S: OpResult
+
+class MicrosoftSkipLayerNormalizationOp(OnnxOp):
+    """LayerNormalization of an input plus skip and bias."""
+    input: SSAValue
+    skip: SSAValue
+    gamma: SSAValue
+    beta: SSAValue
+    bias: SSAValue
+    epsilon: FloatAttr[Any]
+    output: OpResult
+    mean: OpResult
+    inv_std_var: OpResult
+    input_skip_bias_sum: OpResult
+
+class MicrosoftSkipSimplifiedLayerNormalizationOp(OnnxOp):
+    """Root-mean-square normalization of an input plus skip and bias."""
+    input: SSAValue
+    skip: SSAValue
+    gamma: SSAValue
+    bias: SSAValue
+    epsilon: FloatAttr[Any]
+    output: OpResult
+    mean: OpResult
+    inv_std_var: OpResult
+    input_skip_bias_sum: OpResult
+
+class MicrosoftSparseAttentionOp(OnnxOp):
+    """GroupQueryAttention with a block-sparse mask."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    past_key: SSAValue
+    past_value: SSAValue
+    block_row_indices: SSAValue
+    block_col_indices: SSAValue
+    total_sequence_length: SSAValue
+    key_total_sequence_lengths: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    scale: FloatAttr[Any] | None
+    rotary_interleaved: IntegerAttr[Any] | None
+    sparse_block_size: IntegerAttr[Any]
+    num_heads: IntegerAttr[Any]
+    do_rotary: IntegerAttr[Any] | None
+    kv_num_heads: IntegerAttr[Any]
+    output: OpResult
+    present_key: OpResult
+    present_value: OpResult
+
+class MicrosoftSparseAttentionIndexerOp(OnnxOp):
+    """Blocks of keys for each query."""
+    query: SSAValue
+    key: SSAValue
+    query_norm_weight: SSAValue
+    key_norm_weight: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    mask: SSAValue
+    past_key: SSAValue
+    gate: SSAValue
+    position_bias: SSAValue
+    head_weights: SSAValue
+    position_ids: SSAValue
+    past_sequence_length: SSAValue
+    past_proj_buffer: SSAValue
+    token_budget: IntegerAttr[Any] | None
+    scale: FloatAttr[Any] | None
+    index_topk: IntegerAttr[Any] | None
+    head_weight_scale: FloatAttr[Any] | None
+    epsilon: FloatAttr[Any]
+    policy_mode: StringAttr
+    compress_ratio: IntegerAttr[Any]
+    selected_indices: OpResult
+    present_key: OpResult
+    present_proj_buffer: OpResult
+
+class MicrosoftSparsePagedAttentionOp(OnnxOp):
+    """PagedAttention to the blocks that an indexer selected."""
+    query: SSAValue
+    key: SSAValue
+    value: SSAValue
+    key_cache: SSAValue
+    value_cache: SSAValue
+    cumulative_sequence_length: SSAValue
+    past_seqlens: SSAValue
+    block_table: SSAValue
+    slot_mapping: SSAValue
+    selected_indices: SSAValue
+    selected_counts: SSAValue
+    auxiliary_key: SSAValue
+    auxiliary_value: SSAValue
+    auxiliary_lengths: SSAValue
+    cos_cache: SSAValue
+    sin_cache: SSAValue
+    head_sink: SSAValue
+    q_norm_weight: SSAValue
+    k_norm_weight: SSAValue
+    k_scale: SSAValue
+    v_scale: SSAValue
+    attention_metadata: SSAValue
+    softcap: FloatAttr[Any] | None
+    kv_num_heads: IntegerAttr[Any]
+    auxiliary_kv_shared: IntegerAttr[Any]
+    do_rotary: IntegerAttr[Any]
+    num_heads: IntegerAttr[Any]
+    v_quant_type: StringAttr
+    qk_norm_epsilon: FloatAttr[Any]
+    attention_mode: StringAttr
+    auxiliary_cache_layout: StringAttr
+    k_quant_type: StringAttr
+    selected_kv_source: StringAttr
+    is_causal: IntegerAttr[Any]
+    rotary_offset: IntegerAttr[Any]
+    local_window_size: IntegerAttr[Any]
+    rotary_interleaved: IntegerAttr[Any]
+    scale: FloatAttr[Any] | None
+    output: OpResult
+    key_cache_out: OpResult
+    value_cache_out: OpResult
+
+class MicrosoftSparseToDenseMatMulOp(OnnxOp):
+    """Product of a sparse and a dense matrix."""
+    A: SSAValue
+    B: SSAValue
+    transB: IntegerAttr[Any]
+    transA: IntegerAttr[Any]
+    alpha: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftTokenizerOp(OnnxOp):
+    """Strings split into tokens."""
+    X: SSAValue
+    tokenexp: StringAttr | None
+    separators: ArrayAttr[StringAttr] | None
+    pad_value: StringAttr
+    mincharnum: IntegerAttr[Any]
+    mark: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftTorchEmbeddingOp(OnnxOp):
+    """Rows of a table, the padding row as it is."""
+    weight: SSAValue
+    indices: SSAValue
+    padding_idx: SSAValue
+    scale_grad_by_freq: SSAValue
+    Y: OpResult
+
+class MicrosoftTransposeMatMulOp(OnnxOp):
+    """FusedMatMul under its former name."""
+    A: SSAValue
+    B: SSAValue
+    transB: IntegerAttr[Any]
+    transA: IntegerAttr[Any]
+    alpha: FloatAttr[Any]
+    Y: OpResult
+
+class MicrosoftTriluOp(OnnxOp):
+    """Upper or lower triangle of matrices."""
+    X: SSAValue
+    k: SSAValue
+    upper: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftUnfoldTensorOp(OnnxOp):
+    """Sliding windows along an axis, as a new last axis."""
+    input: SSAValue
+    step: IntegerAttr[Any]
+    dim: IntegerAttr[Any]
+    size: IntegerAttr[Any]
+    output: OpResult
+
+class MicrosoftUniqueOp(OnnxOp):
+    """Unique elements in the order of their first occurrence."""
+    x: SSAValue
+    y: OpResult
+    idx: OpResult
+    counts: OpResult
+
+class MicrosoftVarlenCausalConvWithStateOp(OnnxOp):
+    """CausalConvWithState on sequences one behind the other."""
+    input: SSAValue
+    weight: SSAValue
+    cumulative_sequence_length: SSAValue
+    bias: SSAValue
+    initial_state: SSAValue
+    capture_count: SSAValue
+    state_update_capacity: IntegerAttr[Any]
+    dilation: IntegerAttr[Any]
+    activation: StringAttr
+    output: OpResult
+    final_state: OpResult
+    state_update: OpResult
+
+class MicrosoftVarlenNGramHashMappingOp(OnnxOp):
+    """NGramHashMapping on sequences one behind the other."""
+    input_ids: SSAValue
+    multipliers: SSAValue
+    vocab_sizes: SSAValue
+    cumulative_sequence_length: SSAValue
+    past_ids: SSAValue
+    head_offsets: SSAValue
+    eos_token_id: SSAValue
+    segment_ids: SSAValue
+    past_segment_ids: SSAValue
+    capture_count: SSAValue
+    reset_on_eos: IntegerAttr[Any]
+    state_update_capacity: IntegerAttr[Any]
+    pad_id: IntegerAttr[Any]
+    n_head_per_ngram: IntegerAttr[Any]
+    max_ngram_size: IntegerAttr[Any]
+    hash_ids: OpResult
+    present_ids: OpResult
+    present_segment_ids: OpResult
+    state_update: OpResult
+
+class MicrosoftWordConvEmbeddingOp(OnnxOp):
+    """Embeddings of words by a convolution over their characters."""
+    Sequence: SSAValue
+    W: SSAValue
+    B: SSAValue
+    C: SSAValue
+    embedding_size: IntegerAttr[Any] | None
+    conv_window_size: IntegerAttr[Any] | None
+    char_embedding_size: IntegerAttr[Any] | None
+    Y: OpResult
+
+class MicrosoftNchwcAveragePoolOp(OnnxOp):
+    """AveragePool on channels in blocks."""
+    X: SSAValue
+    strides: DenseArrayBase[Any] | None
+    pads: DenseArrayBase[Any] | None
+    count_include_pad: IntegerAttr[Any]
+    dilations: DenseArrayBase[Any] | None
+    ceil_mode: IntegerAttr[Any]
+    auto_pad: StringAttr
+    kernel_shape: DenseArrayBase[Any]
+    Y: OpResult
+
+class MicrosoftNchwcConvOp(OnnxOp):
+    """FusedConv on channels in blocks."""
+    X: SSAValue
+    W: SSAValue
+    B: SSAValue
+    Sum: SSAValue
+    strides: DenseArrayBase[Any] | None
+    kernel_shape: DenseArrayBase[Any] | None
+    group: IntegerAttr[Any]
+    dilations: DenseArrayBase[Any] | None
+    auto_pad: StringAttr
+    pads: DenseArrayBase[Any] | None
+    activation_params: DenseArrayBase[Any] | None
+    activation: StringAttr | None
+    Y: OpResult
+
+class MicrosoftNchwcGlobalAveragePoolOp(OnnxOp):
+    """GlobalAveragePool on channels in blocks."""
+    X: SSAValue
+    Y: OpResult
+
+class MicrosoftNchwcGlobalMaxPoolOp(OnnxOp):
+    """GlobalMaxPool on channels in blocks."""
+    X: SSAValue
+    Y: OpResult
+
+class MicrosoftNchwcMaxPoolOp(OnnxOp):
+    """MaxPool on channels in blocks."""
+    X: SSAValue
+    strides: DenseArrayBase[Any] | None
+    storage_order: IntegerAttr[Any]
+    pads: DenseArrayBase[Any] | None
+    dilations: DenseArrayBase[Any] | None
+    ceil_mode: IntegerAttr[Any]
+    auto_pad: StringAttr
+    kernel_shape: DenseArrayBase[Any]
+    Y: OpResult
+
+class MicrosoftNchwcReorderInputOp(OnnxOp):
+    """Channels brought into blocks."""
+    X: SSAValue
+    channels_last: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftNchwcReorderOutputOp(OnnxOp):
+    """Channels brought back out of blocks."""
+    X: SSAValue
+    channels_last: IntegerAttr[Any]
+    channels: IntegerAttr[Any]
+    Y: OpResult
+
+class MicrosoftNchwcUpsampleOp(OnnxOp):
+    """Nearest or linear upsampling on channels in blocks."""
+    X: SSAValue
+    scales: DenseArrayBase[Any] | None
+    mode: StringAttr
+    coordinate_transformation_mode: StringAttr
+    Y: OpResult
+
 Onnx: Dialect
 OnnxMl: Dialect
 OnnxPreview: Dialect
 OnnxTraining: Dialect
+Microsoft: Dialect
+MicrosoftNchwc: Dialect
 OPS: dict[str, type[OnnxOp]]
 DIALECTS: tuple[Dialect, ...]

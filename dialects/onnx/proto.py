@@ -20,6 +20,7 @@ from .text import decode, encode
 from .types import (
     DTYPE_NAMES,
     ELEMENT_TYPES,
+    MAX_RANK,
     Array,
     DenseAttr,
     Dim,
@@ -180,7 +181,10 @@ MAX_ELEMENTS = 1 << 40
 def tensor_shape(proto: onnx.TensorProto) -> tuple[int, ...]:
     """The shape of a tensor; ValueError if it cannot be one."""
     shape = tuple(proto.dims)
-    if any(n < 0 for n in shape) or math.prod(shape) > MAX_ELEMENTS or len(shape) > 64:
+    # NumPy counts the other sizes of an empty array, too.
+    count = math.prod(n for n in shape if n)
+    large = len(shape) > MAX_RANK or count > MAX_ELEMENTS
+    if large or any(n < 0 for n in shape):
         raise ValueError(f"shape {list(shape)} is not possible")
     return shape
 
@@ -210,7 +214,7 @@ def tensor_to_proto(array: Array, name: str = "") -> onnx.TensorProto:
     if array.dtype == object:
         proto = onnx.TensorProto(name=name, data_type=onnx.TensorProto.STRING)
         proto.dims.extend(array.shape)
-        proto.string_data.extend(encode(str(item)) for item in array.flat)
+        proto.string_data.extend(encode(str(item)) for item in array.reshape(-1))
         return proto
     return numpy_helper.from_array(array, name)
 

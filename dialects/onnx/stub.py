@@ -16,7 +16,7 @@ from .classes import class_name, field_names
 from .ops import DIALECTS, OPS
 
 _HEAD = '''\
-"""Every operator of the installed onnx; written by sardonyx.dialects.onnx.stub."""
+"""Every operator of onnx and ONNX Runtime; written by sardonyx.dialects.onnx.stub."""
 
 from collections.abc import Sequence
 from typing import Any

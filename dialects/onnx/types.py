@@ -221,7 +221,8 @@ class DenseAttr(Data[tuple[TensorType[Attribute], bytes | tuple[str, ...]]]):
         content = self.data[1]
         with printer.in_square_brackets():
             if isinstance(content, bytes):
-                printer.print_string(", ".join(map(_element_text, self.array().flat)))
+                items = self.array().reshape(-1)
+                printer.print_string(", ".join(map(_element_text, items)))
             else:
                 printer.print_list(
                     content, lambda s: printer.print_string_literal(text_attr(s).data)
@@ -285,6 +286,9 @@ def element_type(numpy: np.dtype[Any]) -> Attribute:
 
 # --- tensor types ---
 
+MAX_RANK = 64
+"""How many dimensions a tensor may have: as many as a NumPy array."""
+
 TensorLike: TypeAlias = TensorType[Attribute] | UnrankedTensorType[Attribute]
 
 
@@ -293,6 +297,8 @@ def tensor(
 ) -> TensorLike:
     """
     The tensor type with `shape`: sizes, expressions or their text, None for unknown.
+
+    Raises ValueError for a negative size, or more than `MAX_RANK` of them.
     """
     if shape is None:
         return UnrankedTensorType(element)
@@ -306,6 +312,8 @@ def tensor(
             raise ValueError(f"a dimension cannot be {size}")
         sizes.append(DYNAMIC_INDEX if size is None else size)
         entries.append(size if size is not None else "?" if dim is None else str(dim))
+    if len(sizes) > MAX_RANK:
+        raise ValueError(f"found rank {len(sizes)}, wanted at most {MAX_RANK}")
     symbolic = any(isinstance(entry, str) and entry != "?" for entry in entries)
     encoding = DimsAttr(tuple(entries)) if symbolic else NoneAttr()
     return TensorType(element, sizes, encoding)

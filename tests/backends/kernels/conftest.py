@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import defs, helper, numpy_helper
 from onnx.backend.test import loader
@@ -16,7 +17,13 @@ from onnx.reference import ReferenceEvaluator
 from sardonyx.backends.jax.kernels import KERNELS as JAX
 from sardonyx.backends.kernels import KERNELS, STATIC
 from sardonyx.backends.numpy.kernels import KERNELS as NUMPY
-from sardonyx.dialects.onnx.proto import ELEMENT_NAMES
+from sardonyx.dialects.onnx import OnnxBuilder
+from sardonyx.dialects.onnx.base import PREFIXES
+from sardonyx.dialects.onnx.proto import ELEMENT_NAMES, attribute_from_proto
+from sardonyx.dialects.onnx.schemas import get
+from sardonyx.dialects.onnx.store import WeightStore
+from sardonyx.dialects.onnx.types import element_of, element_type, is_none, shape_of
+from xdsl.ir import Block
 
 DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype")
 NAMESPACES = {"numpy": (np, {**KERNELS, **NUMPY}), "jax": (jnp, {**KERNELS, **JAX})}
@@ -25,8 +32,9 @@ NAMESPACES = {"numpy": (np, {**KERNELS, **NUMPY}), "jax": (jnp, {**KERNELS, **JA
 def run_node(node: onnx.NodeProto, arrays: list[Any], backend: str) -> list[Any]:
     """The outputs of `node`'s kernel on `arrays` (None where an input is absent)."""
     xp, table = NAMESPACES[backend]
-    kernel = table[f"onnx.{node.op_type}"]
-    schema = defs.get_schema(node.op_type)
+    op_name = f"{PREFIXES[node.domain]}.{node.op_type}"
+    kernel = table[op_name]
+    schema = get(node.op_type, node.domain)
     attributes: dict[str, Any] = {}
     for proto in node.attribute:
         value = helper.get_attribute_value(proto)
@@ -43,7 +51,7 @@ def run_node(node: onnx.NodeProto, arrays: list[Any], backend: str) -> list[Any]
         flags = [bool(name) for name in node.output]
         fixed = sum(o.option.name != "Variadic" for o in schema.outputs)
         attributes["outputs"] = tuple(flags + [False] * (fixed - len(flags)))
-    static = STATIC.get(f"onnx.{node.op_type}", ())
+    static = STATIC.get(op_name, ())
     call = functools.partial(kernel, xp, **attributes)
     on_numpy = backend == "numpy"
     found = call(*arrays) if on_numpy else run_traced(call, arrays, static)
@@ -82,7 +90,11 @@ def run_traced(call: Any, arrays: list[Any], static: tuple[int, ...]) -> Any:
 
 @functools.cache
 def official_cases() -> dict[str, list[Any]]:
-    """The official single-node tests at the newest opset, by operator."""
+    """
+    The official single-node tests at the newest opset, by operator.
+
+    Those of another domain have its name before the operator's.
+    """
     cases: dict[str, list[Any]] = {}
     # ONNX makes its tests as they load, with divisions by zero and overflows on
     # purpose.
@@ -91,9 +103,18 @@ def official_cases() -> dict[str, list[Any]]:
         loaded = loader.load_model_tests(kind="node")
     for case in loaded:
         nodes = case.model.graph.node
-        if len(nodes) == 1 and not nodes[0].domain:
-            cases.setdefault(nodes[0].op_type, []).append((case, case.model))
+        if len(nodes) == 1:
+            name = ".".join(filter(None, (nodes[0].domain, nodes[0].op_type)))
+            cases.setdefault(name, []).append((case, case.model))
     return cases
+
+
+@pytest.fixture(name="official_ml")
+def official_ml_fixture() -> list[Any]:
+    """The official tests of ai.onnx.ml."""
+    named = official_cases().items()
+    found = [cases for name, cases in named if name.startswith("ai.onnx.ml.")]
+    return [case for cases in found for case, _ in cases]
 
 
 def plain_value(value: Any) -> Any:
@@ -193,5 +214,82 @@ def check_rounded_fixture(assert_close: Any) -> Any:
         found = [a for a in run_node(node, arrays, backend) if a is not None]
         for a, b in zip(found, wanted, strict=True):
             assert_close(a, b, factor, f"{node.op_type} on {backend}")
+
+    return check
+
+
+def by_runtime(node: onnx.NodeProto, arrays: list[Any]) -> list[Any]:
+    """What ONNX Runtime makes of a model of this one node, of any domain."""
+    given = {n: a for n, a in zip(node.input, arrays, strict=True) if n}
+    infos = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
+        for name, array in given.items()
+    ]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(node.domain, 1)]
+    opsets = opsets if node.domain else opsets[:1]
+    graph = helper.make_graph([node], "node", infos, outputs)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session.run(None, given)
+
+
+def check_types(node: onnx.NodeProto, arrays: list[Any], results: list[Any]) -> None:
+    """The types that we infer for a node are those of its `results`."""
+    builder = OnnxBuilder(Block().add_op, WeightStore())
+    operands = [None if a is None else builder.constant(a) for a in arrays]
+    schema = get(node.op_type, node.domain)
+    name = f"{PREFIXES[node.domain]}.{node.op_type}"
+    properties = {a.name: attribute_from_proto(schema, a) for a in node.attribute}
+    flags = [bool(output) for output in node.output]
+    op = builder.create(name, operands, properties, flags)
+    kinds = [kind for kind in op.result_types if not is_none(kind)]
+    for kind, array in zip(kinds, results, strict=True):
+        assert element_of(kind) == element_type(array.dtype), f"{name}: {kind}"
+        shape = shape_of(kind)
+        assert shape is not None, f"{name}: a result is unranked"
+        known = [None if dim is None else dim.constant for dim in shape]
+        pairs = zip(known, array.shape, strict=True)
+        assert all(dim in (None, size) for dim, size in pairs), f"{name}: {kind}"
+
+
+@pytest.fixture(name="check_runtime")
+def check_runtime_fixture(assert_close: Any) -> Any:
+    """
+    ``check_runtime(op_type, arrays, backend, **attributes)``: against ONNX Runtime.
+
+    `domain` is com.microsoft; `outputs` flags those that are asked for; integers may
+    differ by `steps`.
+    """
+
+    def check(
+        op_type: str,
+        arrays: list[Any],
+        backend: str,
+        factor: float = 1,
+        outputs: tuple[bool, ...] = (True,),
+        steps: int = 0,
+        domain: str = "com.microsoft",
+        **attributes: Any,
+    ) -> None:
+        names = [f"x{i}" if a is not None else "" for i, a in enumerate(arrays)]
+        wanted_names = [f"y{i}" if flag else "" for i, flag in enumerate(outputs)]
+        node = helper.make_node(
+            op_type, names, wanted_names, domain=domain, **attributes
+        )
+        wanted = by_runtime(node, arrays)
+        check_types(node, arrays, wanted)
+        found = [a for a in run_node(node, arrays, backend) if a is not None]
+        for i, (a, b) in enumerate(zip(found, wanted, strict=True)):
+            if steps and b.dtype.kind in "iu":
+                away = np.abs(a.astype(np.int64) - b).max()
+                assert a.dtype == b.dtype
+                assert away <= steps, f"{op_type} output {i} is {away} steps away"
+                continue
+            assert_close(a, b, factor, f"{op_type} output {i} on {backend}")
 
     return check

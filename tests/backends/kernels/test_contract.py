@@ -4,12 +4,15 @@ import inspect
 from typing import Any
 
 import pytest
-from onnx import defs, helper
+from onnx import helper
 from sardonyx.backends.jax.kernels import KERNELS as JAX
 from sardonyx.backends.kernels import KERNELS, STATIC
 from sardonyx.backends.numpy.kernels import KERNELS as NUMPY
+from sardonyx.dialects import nhwc
+from sardonyx.dialects.onnx.ops import OPS as ONNX
 from sardonyx.dialects.onnx.proto import ELEMENT_NAMES
 
+OPS = {**ONNX, **nhwc.OPS}
 DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype")
 TABLES = {"shared": KERNELS, "jax": JAX, "numpy": NUMPY}
 EVERY = [(table, name) for table, kernels in TABLES.items() for name in sorted(kernels)]
@@ -34,7 +37,7 @@ def schema_default(attribute: Any) -> Any:
 @pytest.mark.parametrize(("table", "name"), EVERY)
 def test_takes_every_attribute(table: str, name: str):
     """Each attribute is a parameter with the schema's default."""
-    schema = defs.get_schema(name.removeprefix("onnx."))
+    schema = OPS[name].schema()
     taken = parameters(table, name)
     for attribute in schema.attributes.values():
         assert attribute.name in taken, f"{name} takes no {attribute.name}"
@@ -51,7 +54,7 @@ def test_takes_every_attribute(table: str, name: str):
 @pytest.mark.parametrize(("table", "name"), EVERY)
 def test_takes_every_operand(table: str, name: str):
     """`xp`, one parameter per operand, the attributes, `outputs`: nothing else."""
-    schema = defs.get_schema(name.removeprefix("onnx."))
+    schema = OPS[name].schema()
     first, *others = parameters(table, name).values()
     assert first.name == "xp"
     operands = [p for p in others if p.name not in {*schema.attributes, "outputs"}]
@@ -67,14 +70,14 @@ def test_takes_every_operand(table: str, name: str):
 @pytest.mark.parametrize(("table", "name"), EVERY)
 def test_takes_outputs(table: str, name: str):
     """Only a kernel of several, optional or variadic outputs says which are wanted."""
-    outputs = defs.get_schema(name.removeprefix("onnx.")).outputs
+    outputs = OPS[name].schema().outputs
     several = len(outputs) > 1 or any(o.option.name != "Single" for o in outputs)
     assert ("outputs" in parameters(table, name)) == several
 
 
 def test_static_operands_exist():
     for name, operands in STATIC.items():
-        schema = defs.get_schema(name.removeprefix("onnx."))
+        schema = OPS[name].schema()
         assert max(operands) < len(schema.inputs), name
 
 

@@ -53,6 +53,12 @@ def test_reshape_by_computed_sizes(graph: Any) -> None:
     assert shape_text(graph, y) == ["n", "m", "2", "3"]
 
 
+def test_gather_of_no_index(graph: Any) -> None:
+    shape = graph.op("Shape", "x")
+    none = graph.op("Gather", shape, graph.constant(ints()), axis=0)
+    assert items_text(graph, none) == []
+
+
 def test_reshape_to_what_remains(graph: Any) -> None:
     n, rest = size(graph, 0), graph.constant(np.array(-1))
     y = graph.op("Reshape", "x", vector(graph, n, rest))
