@@ -15,12 +15,14 @@ from onnx import defs
 from xdsl.dialects.builtin import ArrayAttr, FunctionType, IntegerAttr, ModuleOp, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.utils.exceptions import VerifyException
 
-from ...dialects.onnx import OnnxContext
+from ...dialects.onnx import OnnxContext, OnnxOp
 from ...dialects.onnx.proto import refine, type_from_proto
-from ...dialects.onnx.provenance import location
+from ...dialects.onnx.provenance import describe, location
 from ...dialects.onnx.text import text_attr
 from ...dialects.onnx.types import element_of
+from ..collection import collection_paused
 from ..context import make_context
 from ..model import Model, name_entry
 from .files import ModelError, ModelFile, open_model
@@ -31,7 +33,11 @@ from .scope import Frame, Scope
 
 __all__ = ["ModelError", "import_model"]
 
+MAX_DOC = 1 << 16
+"""How many characters of the model's documentation are kept: its text is printed."""
 
+
+@collection_paused()
 def import_model(source: str | Path | onnx.ModelProto) -> Model:
     """
     Import an ONNX model: a path, or a ModelProto in memory.
@@ -75,7 +81,19 @@ def _import(file: ModelFile) -> Model:
     main = _main(
         block, [i.name for i in inputs], [o.name for o in graph.output], results
     )
-    return Model(_module(file.proto, main, context), context)
+    module = _module(file.proto, main, context)
+    _verify(module)
+    return Model(module, context)
+
+
+def _verify(module: ModuleOp) -> None:
+    """Raise ModelError for an operand that its operator does not take."""
+    for op in module.walk():
+        try:
+            op.verify(verify_nested_ops=False)
+        except VerifyException as error:
+            where = describe(op) if isinstance(op, OnnxOp) else op.name
+            raise ModelError(f"{where}: {' '.join(str(error).split())}") from error
 
 
 def _declared(infos: Sequence[onnx.ValueInfoProto]) -> dict[str, Attribute]:
@@ -132,7 +150,7 @@ def _module(proto: onnx.ModelProto, main: FuncOp, context: OnnxContext) -> Modul
     }
     for name in ("producer_name", "producer_version", "doc_string"):
         if getattr(proto, name):
-            attributes[f"onnx.{name}"] = text_attr(getattr(proto, name))
+            attributes[f"onnx.{name}"] = text_attr(getattr(proto, name)[:MAX_DOC])
     if proto.metadata_props:
         attributes["onnx.metadata"] = ArrayAttr(
             ArrayAttr([text_attr(entry.key), text_attr(entry.value)])

@@ -11,6 +11,7 @@ import errno
 import math
 import mmap
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ MAX_DENSE_ELEMENTS = 1 << 28
 """The largest sparse tensor that is written out with its zeros."""
 
 
+MAX_NAME = 1 << 16
+"""How many characters a name may have; texts that name nothing may have more."""
+
+
 class ModelError(SardonyxError):
     """A model that cannot be imported."""
 
@@ -42,6 +47,12 @@ class ModelFile:
     mapped: dict[int, memoryview] = field(default_factory=dict[int, memoryview])
     """The bytes of initializers that were left in the file, by their number."""
     _external: dict[Path, memoryview] = field(default_factory=dict[Path, memoryview])
+
+    @cached_property
+    def nodes(self) -> int:
+        """How many nodes the file has, those of functions and subgraphs included."""
+        bodies = [self.proto.graph, *self.proto.functions]
+        return sum(_nodes(body) for body in bodies)
 
     def weight(self, tensor: onnx.TensorProto, number: int | None = None) -> Weight:
         """
@@ -117,7 +128,12 @@ class ModelFile:
         if not location or "\0" in location:
             raise ValueError(f"external data location {location!r} is no file name")
         folder = self.folder.resolve()
-        path = (folder / location).resolve()
+        try:
+            path = (folder / location).resolve()
+        except RuntimeError as error:
+            raise ValueError(
+                f"external data {location!r} is a loop of links"
+            ) from error
         if Path(location).is_absolute() or not path.is_relative_to(folder):
             raise ValueError(f"external data {location!r} leaves the model's folder")
         if path not in self._external:
@@ -125,6 +141,11 @@ class ModelFile:
                 raise ValueError(f"external data file {location!r} is missing")
             self._external[path] = map_file(path)
         return self._external[path]
+
+
+def _nodes(body: onnx.GraphProto | onnx.FunctionProto) -> int:
+    inner = [a.g for node in body.node for a in node.attribute if a.HasField("g")]
+    return len(body.node) + sum(map(_nodes, inner))
 
 
 def _natural(text: str) -> int:
@@ -176,3 +197,12 @@ def _check_text(message: Message, where: str) -> None:
             for text in [value] if isinstance(value, str | bytes) else value:
                 if isinstance(text, bytes):
                     raise ModelError(f"{where}{entry.name} {text!r} is not UTF-8")
+                if len(text) > MAX_NAME and entry.name not in _TEXTS:
+                    raise ModelError(
+                        f"{where}found {entry.name} of {len(text)} characters, "
+                        f"wanted at most {MAX_NAME}: {text[:40]!r} …"
+                    )
+
+
+_TEXTS = ("doc_string", "value")
+"""The text fields that may be long: `value` is that of metadata."""

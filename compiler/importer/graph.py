@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import defs
+from xdsl.dialects.builtin import LocationAttr
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ...dialects.onnx import OnnxBuilder, YieldOp
@@ -26,7 +26,13 @@ from ...dialects.onnx.proto import (
     refine,
     type_from_proto,
 )
-from ...dialects.onnx.provenance import location, nodes_only
+from ...dialects.onnx.provenance import (
+    PROVENANCE,
+    location,
+    nodes_only,
+    read_provenance,
+)
+from ...dialects.onnx.schemas import get
 from ...dialects.onnx.store import Weight, WeightStore
 from ...dialects.onnx.types import (
     Array,
@@ -35,8 +41,11 @@ from ...dialects.onnx.types import (
     element_of,
     is_none,
 )
+from .composite import batched_scan, body_with_subgraphs
 from .files import ModelError, ModelFile
+from .gradients import gradients
 from .opsets import check_form, opset_versions, schema_versions
+from .order import why_undefined
 from .regions import retype
 from .scope import Frame, Scope
 from .subgraphs import REGION_OPS, Subgraphs
@@ -46,8 +55,13 @@ from .upgrades_form import same
 MAX_DEPTH = 40
 """How deep subgraphs and function calls may nest."""
 
-MAX_NODES = 2_000_000
-"""How many nodes a model may have after its functions are inlined."""
+MAX_NODES = 8192
+MAX_COPIES = 16
+"""
+How many nodes may be written: so many, or so many times those in the file. Functions
+that call functions twice, and loops in loops whose types take several attempts, would
+multiply without end.
+"""
 
 
 class GraphImporter:
@@ -62,10 +76,13 @@ class GraphImporter:
         self.store = store
         self.integers = IntegerValues(store)
         self.names = Names()
-        self.functions = {
-            (f.domain, f.name, f.overload): f for f in file.proto.functions
-        }
+        self.functions: dict[tuple[str, str, str], onnx.FunctionProto] = {}
+        for f in file.proto.functions:
+            if (f.domain, f.name, f.overload) in self.functions:
+                raise ModelError(f"function {f.name!r} is defined twice")
+            self.functions[f.domain, f.name, f.overload] = f
         self.calls: list[tuple[str, str, str]] = []
+        self.bodies: list[Sequence[onnx.NodeProto]] = []
         self.declared: dict[str, Attribute] = {}
         self.count = 0
 
@@ -94,11 +111,14 @@ class GraphImporter:
         self, nodes: Sequence[onnx.NodeProto], frame: Frame, block: Block
     ) -> None:
         """Write `nodes` at the end of `block`."""
+        self.bodies.append(nodes)
         for node in nodes:
             self.count += 1
-            if self.count > MAX_NODES:
-                raise ModelError(f"more than {MAX_NODES} nodes with functions inlined")
+            most = max(MAX_NODES, MAX_COPIES * self.file.nodes)
+            if self.count > most:
+                raise ModelError(f"more than {most} nodes with functions inlined")
             self._node(node, frame, block)
+        self.bodies.pop()
 
     def lookup(self, name: str, frame: Frame, user: str) -> SSAValue:
         """
@@ -106,8 +126,9 @@ class GraphImporter:
         """
         value = frame.scope.find(name)
         if value is None:
+            why = why_undefined(name, reversed(self.bodies))
             raise ModelError(
-                f"{user}: tensor {name!r} is not defined before it is used"
+                f"{user}: tensor {name!r} is not defined before it is used: {why}"
             )
         return value
 
@@ -176,7 +197,7 @@ class GraphImporter:
         since, newest = schema_versions(node.op_type, domain, frame.opsets)
         op_name = f"{PREFIXES[domain]}.{node.op_type}"
         builder = self.builder(block)
-        builder.location = location(name, [t for t in node.output if t])
+        builder.location = _location(node, name, frame)
         operands = [
             self.lookup(t, frame, f"node {name!r} ({_shown(node.op_type)})")
             if t
@@ -185,7 +206,7 @@ class GraphImporter:
         ]
         given = [frame.resolved(a) for a in node.attribute]
         attributes = [a for a in given if a is not None]
-        check_form(defs.get_schema(node.op_type, since, domain), node, attributes)
+        check_form(get(node.op_type, domain, since), node, attributes)
         if node.op_type == "Constant" and not domain:
             return [self._constant(builder, node.output[0], attributes)]
         wanted = tuple(bool(tensor) for tensor in node.output)
@@ -193,7 +214,15 @@ class GraphImporter:
             return self._with_regions(
                 builder, op_name, operands, attributes, frame, wanted
             )
-        rule = rule_for(node.op_type, since, newest)
+        if op_name == "onnx_training.Gradient":
+            return self._gradient(builder, operands, attributes, frame, block)
+        if op_name == "onnx.Scan":
+            return self._batched_scan(builder, operands, attributes, frame, wanted)
+        if any(a.type == onnx.AttributeProto.GRAPH for a in attributes):
+            return self._inlined(node, name, operands, frame, block)
+        # Rules for newest forms are the default domain's; others share its names.
+        kept = bool(domain) and since == newest
+        rule = same if kept else rule_for(node.op_type, since, newest)
         if rule is same and since == newest:
             properties = self._properties(builder, op_name, attributes)
             op = builder.create(op_name, operands, properties, wanted)
@@ -203,7 +232,7 @@ class GraphImporter:
             reason = REFUSED.get((node.op_type, since), unknown)
             raise ValueError(f"{node.op_type}-{since} is not supported: {reason}")
         values = {a.name: self._python_value(a) for a in attributes}
-        old = OldNode(node.op_type, since, tuple(operands), values, wanted)
+        old = OldNode(node.op_type, since, tuple(operands), values, wanted, domain)
         last = block.last_op
         results = rule(builder, old)
         _locate_outputs(last, block, node.output, results)
@@ -315,7 +344,10 @@ class GraphImporter:
             frame.depth + 1,
         )
         self.calls.append(key)
+        # A function sees nothing of the graphs around the call.
+        around, self.bodies = self.bodies, []
         self.nodes(function.node, inner, block)
+        self.bodies = around
         self.calls.pop()
         for tensor, result in zip(node.output, function.output, strict=False):
             if tensor:
@@ -338,7 +370,10 @@ class GraphImporter:
                 raise ModelError(
                     f"{where}: the function has no attribute {attribute.name!r}"
                 )
-            resolved = frame.resolved(attribute)
+            try:
+                resolved = frame.resolved(attribute)
+            except ValueError as error:
+                raise ModelError(f"{where}: {error}") from error
             if resolved is not None:
                 given[attribute.name] = resolved
         return given
@@ -376,6 +411,74 @@ class GraphImporter:
         made = builder.create(op_name, operands, properties, outputs, types, order)
         return made.results
 
+    def _batched_scan(
+        self,
+        builder: OnnxBuilder,
+        operands: list[SSAValue | None],
+        attributes: Sequence[onnx.AttributeProto],
+        frame: Frame,
+        outputs: Sequence[bool],
+    ) -> Sequence[SSAValue]:
+        """A Scan of opset 8, whose inputs are batches."""
+        schema = get("Scan", "", 8)
+        graphs = {a.name: a.g for a in attributes if a.type == a.GRAPH}
+        properties = {
+            a.name: attribute_from_proto(schema, a)
+            for a in attributes
+            if a.type != a.GRAPH
+        }
+        subgraphs = Subgraphs(
+            graphs, partial(self._region, frame=frame.inside()), self._checkpoint
+        )
+        block = Block()
+        inner = self.builder(block)
+        inner.location = builder.location
+        return batched_scan(
+            builder, inner, block, operands, properties, subgraphs, outputs
+        )
+
+    def _gradient(
+        self,
+        builder: OnnxBuilder,
+        operands: Sequence[SSAValue | None],
+        attributes: Sequence[onnx.AttributeProto],
+        frame: Frame,
+        block: Block,
+    ) -> Sequence[SSAValue]:
+        """The gradient of a tensor, by its name, by others, by theirs."""
+        values = {a.name: attribute_value(a) for a in attributes}
+        names = [*values["xs"], *values.get("zs", ())]
+        named = [self.lookup(name, frame, "Gradient") for name in names]
+        if list(operands) != named:
+            raise ValueError(f"its inputs are not the tensors {names} that it names")
+        y = self.lookup(values["y"], frame, "Gradient")
+        return gradients(builder, block, y, named[: len(values["xs"])])
+
+    def _inlined(
+        self,
+        node: onnx.NodeProto,
+        name: str,
+        operands: Sequence[SSAValue | None],
+        frame: Frame,
+        block: Block,
+    ) -> Sequence[SSAValue | None]:
+        """An operator that takes subgraphs, as the function body that it has."""
+        if frame.depth >= MAX_DEPTH:
+            raise ValueError(f"subgraphs nest deeper than {MAX_DEPTH}")
+        schema = get(node.op_type, node.domain)
+        function = body_with_subgraphs(schema, node, operands)
+        scope = Scope(frame.scope)
+        for parameter, operand in zip(function.input, operands, strict=False):
+            absent = operand is None
+            scope.values[parameter] = self.builder(block).none() if absent else operand
+        # It says nothing of opsets that it shares with the model.
+        opsets = {**frame.opsets, **opset_versions(function.opset_import)}
+        inner = Frame(scope, opsets, f"{name}/", {}, frame.depth + 1)
+        self.nodes(function.node, inner, block)
+        return [
+            self.lookup(result, inner, f"node {name!r}") for result in function.output
+        ]
+
     def _checkpoint(self) -> Callable[[], None]:
         """How to forget the names and weights that are given out from now on."""
         names, weights = self.names.copy(), self.store.keys()
@@ -406,6 +509,15 @@ class GraphImporter:
         results = [self.lookup(o.name, inner, where) for o in graph.output]
         block.add_op(YieldOp(*results))
         return Region(block)
+
+
+def _location(node: onnx.NodeProto, name: str, frame: Frame) -> LocationAttr:
+    """Where the op of a node comes from: what an export noted, or the node itself."""
+    for entry in node.metadata_props if not frame.prefix else ():
+        noted = read_provenance(entry.value) if entry.key == PROVENANCE else None
+        if noted is not None:
+            return noted
+    return location(name, [tensor for tensor in node.output if tensor])
 
 
 def _locate_outputs(

@@ -8,8 +8,9 @@ import onnx
 from onnx import defs
 
 from ...dialects.onnx.base import PREFIXES
+from ...dialects.onnx.schemas import find, newest_opset
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 1
 
 
 def check_form(
@@ -54,32 +55,21 @@ def schema_versions(
     """
     The since-versions of an operator in the model's opset and in the newest.
 
-    Raises ValueError if the installed onnx does not know the operator or the opset.
+    Raises ValueError if nobody knows the operator or the opset.
     """
     shown = domain or "ai.onnx"
     if domain not in opsets:
         raise ValueError(f"the model imports no opset of domain {shown!r}")
     opset = opsets[domain]
-    oldest, newest = (OLDEST_OPSET if not domain else 1), newest_opset(domain)
-    if domain not in PREFIXES or not defs.has(op_type, domain):
+    latest = find(op_type, domain) if domain in PREFIXES else None
+    if latest is None:
         raise ValueError(f"no operator {op_type!r} in domain {shown!r}")
+    oldest, newest = (OLDEST_OPSET if not domain else 1), newest_opset(domain)
     if not oldest <= opset <= newest:
         raise ValueError(
             f"found opset {opset} of domain {shown!r}, wanted {oldest} to {newest}"
         )
-    if not defs.has(op_type, opset, domain):
+    old = find(op_type, domain, opset)
+    if old is None:
         raise ValueError(f"{op_type!r} is not in opset {opset} of domain {shown!r}")
-    old = defs.get_schema(op_type, opset, domain)
-    return old.since_version, defs.get_schema(op_type, domain).since_version
-
-
-def newest_opset(domain: str) -> int:
-    """The newest opset of a domain that the installed onnx knows."""
-    return _NEWEST.get(domain, defs.onnx_opset_version())
-
-
-_NEWEST: dict[str, int] = {
-    domain: max(s.since_version for s in defs.get_all_schemas() if s.domain == domain)
-    for domain in PREFIXES
-    if domain
-}
+    return old.since_version, latest.since_version

@@ -2,7 +2,7 @@
 Raises nodes of older opsets to the newest: one rule per operator and version.
 
 An operator's forms are known by the opset that brought them (``Softmax-11``). Every
-form that a model of opset 7 or later can select stands in one of the tables: it means
+form that a model can select, of any opset, stands in one of the tables: it means
 what the newest form means (`UNCHANGED`), a rule rewrites it (`RULES`), or it is
 `REFUSED`.
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from . import upgrades_meaning as meaning
 from . import upgrades_operands as operands
 from .upgrades_form import OldNode, Rule, same
+from .upgrades_old import OLD_REFUSED, OLD_RULES
 
 __all__ = ["REFUSED", "RULES", "UNCHANGED", "OldNode", "Rule", "rule_for"]
 
@@ -46,7 +47,7 @@ UNCHANGED: Mapping[str, tuple[int, ...]] = {
     "Asinh": (9,),
     "Atan": (7,),
     "Atanh": (9,),
-    "AveragePool": (7, 10, 11, 19),
+    "AveragePool": (1, 7, 10, 11, 19),
     "BatchNormalization": (14,),
     "Bernoulli": (15,),
     "BitShift": (11,),
@@ -227,11 +228,12 @@ RULES: Mapping[tuple[str, int], Rule] = dict(
         *_forms(operands.top_k, "TopK", 1),
         *_forms(operands.unsqueeze, "Unsqueeze", 1, 11),
         *_forms(meaning.upsample, "Upsample", 7, 9, 10),
+        *OLD_RULES.items(),
     ]
 )
 """The rule of every form that differs, and of newest forms with two ways to say it."""
 
 REFUSED: Mapping[tuple[str, int], str] = {
-    ("Scan", 8): "it scans each element of a batch for its own length",
+    **OLD_REFUSED,
 }
 """Why a form is not raised: completes ``Op-since is not supported: ...``."""

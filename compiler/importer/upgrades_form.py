@@ -11,6 +11,7 @@ from onnx.defs import OpSchema
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.onnx.attributes import attribute
+from ...dialects.onnx.base import PREFIXES
 from ...dialects.onnx.builder import INLINE_ELEMENTS, OnnxBuilder
 from ...dialects.onnx.ops import OPS
 from ...dialects.onnx.proto import is_default
@@ -36,6 +37,7 @@ class OldNode:
     """int, float, str or a list of these; tensors as arrays; types as IR types."""
     outputs: tuple[bool, ...]
     """Which outputs the node names; may be shorter than the schema's."""
+    domain: str = ""
 
     def optional(self, index: int) -> SSAValue | None:
         """An input, or None if it is absent."""
@@ -98,13 +100,9 @@ def _attribute(
     return attribute(schema, name, WeightAttr(builder.store.add(name, array)))
 
 
-_NAMES = {made.op_type(): name for name, made in OPS.items()}
-"""The name in the IR of every operator; no two domains share one."""
-
-
 def same(builder: OnnxBuilder, node: OldNode) -> Values:
     """``Op-old(...) -> Op(...)``: the form did not change."""
-    name = _NAMES[node.op_type]
+    name = f"{PREFIXES[node.domain]}.{node.op_type}"
     return emit(builder, name, node.operands, node.attributes, node.outputs)
 
 

@@ -9,7 +9,7 @@ from xdsl.ir import SSAValue
 
 from ...dialects.onnx.builder import OnnxBuilder
 from ...dialects.onnx.types import Array
-from .upgrades_form import OldNode, Values, dtype_of, emit, integers
+from .upgrades_form import OldNode, Values, dtype_of, emit, integers, same
 
 # --- axes ---
 
@@ -30,9 +30,13 @@ def reduce(builder: OnnxBuilder, node: OldNode) -> Values:
 
 
 def reduce_logarithm(builder: OnnxBuilder, node: OldNode) -> Values:
-    """``ReduceLogSum(Exp)-1/11/13 {axes} -> ReduceLogSum(Exp)(x, axes)``, on floats."""
+    """
+    ``ReduceLogSum(Exp)-1/11/13 {axes} -> ReduceLogSum(Exp)(x, axes)``, on floats.
+
+    Form 18 has the operand already.
+    """
     require_float(node)
-    return reduce(builder, node)
+    return same(builder, node) if node.since >= 18 else reduce(builder, node)
 
 
 def require_float(node: OldNode) -> None:

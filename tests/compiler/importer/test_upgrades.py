@@ -42,7 +42,7 @@ from sardonyx.dialects.onnx.types import (
 from xdsl.dialects.builtin import NoneType
 from xdsl.ir import Block, SSAValue
 
-OLDEST = {"": 7, "ai.onnx.ml": 1}
+OLDEST = {"": 1, "ai.onnx.ml": 1}
 
 
 # --- the harness ---
@@ -108,7 +108,8 @@ def raised(case: Case) -> Raised:
     newest = defs.get_schema(case.op_type, domain=case.domain).since_version
     rule = rule_for(case.op_type, since, newest)
     assert rule is not None
-    old = OldNode(case.op_type, since, tuple(operands), case.attributes, case.outputs)
+    given = tuple(operands), case.attributes, case.outputs, case.domain
+    old = OldNode(case.op_type, since, *given)
     values = rule(builder, old)
     assert [v is not None for v in values] == list(case.outputs)
     for op in block.ops:
@@ -266,6 +267,16 @@ REDUCTIONS = [
 ] + [
     Case(f"Reduce{name}", opset, (IMAGE,), {"axes": [-1]})
     for name, opset in (("SumSquare", 7), ("Max", 12), ("Min", 13), ("Mean", 13))
+]
+REDUCTIONS += [
+    Case(
+        f"Reduce{name}",
+        18,
+        (np.abs(IMAGE), np.array([1])),
+        {"keepdims": 0},
+        constant=(1,),
+    )
+    for name in ("LogSum", "LogSumExp")
 ]
 
 BATCH_NORM = (IMAGE, data(3), data(3, seed=1), data(3, seed=2), np.abs(data(3, seed=3)))
@@ -769,7 +780,8 @@ def test_every_form_is_in_one_table() -> None:
     found = unchanged | set(RULES) | set(REFUSED)
     assert found <= {(n, s.since_version) for n, ss in forms.items() for s in ss}
     older = {(n, s.since_version) for n, ss in forms.items() for s in ss[:-1]}
-    assert older <= found
+    # The importer writes Scan-8 as two of today's, where it has the subgraph.
+    assert older <= found | {("Scan", 8)}
     deprecated = {
         (name, schemas[-1].since_version)
         for name, schemas in forms.items()
@@ -824,6 +836,6 @@ def test_large_tensor_attributes_go_to_the_store(
     name = "TreeEnsembleRegressor"
     rule = rule_for(name, 3, 5)
     assert rule is not None
-    old = OldNode(name, 3, (block.args[0],), attributes, (True,))
+    old = OldNode(name, 3, (block.args[0],), attributes, (True,), "ai.onnx.ml")
     rule(OnnxBuilder(block.add_op, store), old)
     assert list(store) == ["nodes_values_as_tensor"]

@@ -1,0 +1,148 @@
+"""
+Whether NumPy and JAX give for a drawn graph what ONNX's evaluator gives.
+
+Where they do not, ONNX Runtime is asked: the evaluator has errors of its own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from graph_drawing import Agreement, Drawn
+from onnx.reference import ReferenceEvaluator
+from sardonyx.compiler import compile_model
+
+TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "float16": 4e-2}
+"""Of the largest number in the graph: what cancels keeps the error of what it was."""
+
+Way = tuple[str, str]
+"""A backend and a level."""
+NUMPY: tuple[Way, ...] = (("numpy", "O0"), ("numpy", "O2"), ("numpy", "O3"))
+JAX: tuple[Way, ...] = (("jax", "O0"), ("jax", "O2"))
+
+
+class Mismatch(AssertionError):
+    """A backend gives neither what the evaluator nor what ONNX Runtime gives."""
+
+
+def check(drawn: Drawn, ways: Sequence[Way]) -> str:
+    """
+    Who knew what `drawn` gives; "nobody" if neither oracle can run it.
+
+    Raises Mismatch, or what a compiler or a program raises, if it goes wrong.
+    """
+    names = [info.name for info in drawn.model.graph.output]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        oracles = Oracles(drawn)
+        for backend, level in ways:
+            run = compile_model(drawn.model, backend, level)
+            found = [np.asarray(array) for array in run(**drawn.feeds)]
+            said = list(differences(drawn, names, found, oracles))
+            if said and len(said) == len(oracles.known) and oracles.ask_another():
+                said = list(differences(drawn, names, found, oracles))
+            if said and len(said) == len(oracles.known):
+                raise Mismatch(f"{backend} {level}: {'; '.join(said)}")
+    return " or ".join(oracles.known) or "nobody"
+
+
+def differences(
+    drawn: Drawn, names: Sequence[str], found: Sequence[Any], oracles: Oracles
+) -> Iterator[str]:
+    """For each oracle that `found` differs from, the first difference."""
+    for oracle, values in oracles.known.items():
+        scale = largest(drawn, values)
+        for name, one in zip(names, found, strict=True):
+            reason = difference(one, values[name], drawn.agreements[name], scale)
+            if reason is not None:
+                yield f"{name} differs from {oracle}: {reason}"
+                break
+
+
+def difference(
+    found: Any, wanted: Any, agreement: Agreement, scale: float
+) -> str | None:
+    """How two arrays differ by more than they may; None if they do not."""
+    wanted = np.asarray(wanted)
+    kinds = (found.dtype, found.shape), (wanted.dtype, wanted.shape)
+    if kinds[0] != kinds[1]:
+        return f"{kinds[0]}, not {kinds[1]}"
+    shown = f"{found.tolist()}, not {wanted.tolist()}"
+    if wanted.dtype.kind != "f" or agreement <= Agreement.values:
+        same = np.array_equal(found, wanted, equal_nan=wanted.dtype.kind == "f")
+        return None if same else shown
+    limit = float(np.finfo(wanted.dtype).max)
+    a, b = (np.float64(x) for x in (found, wanted))
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    # Just below the type's limit rounding decides what overflows.
+    near = TOLERANCE[wanted.dtype.name]
+    edge = np.abs(np.where(np.isfinite(a), a, b)) > limit * (1 - 8 * near)
+    error = np.abs(a - b)
+    close = error <= near * max(scale, 1.0)
+    return None if (same | close | edge).all() else shown
+
+
+def largest(drawn: Drawn, values: dict[str, Any]) -> float:
+    """The largest finite number of the graph."""
+    found = 0.0
+    for value in (*values.values(), *drawn.feeds.values()):
+        array = np.asarray(value)
+        if array.dtype.kind == "f":
+            wide = np.abs(array.astype(np.float64))
+            found = max(found, wide[np.isfinite(wide)].max(initial=0))
+    return float(found)
+
+
+class Oracles:
+    """Those who know what a graph gives, asked one after another."""
+
+    def __init__(self, drawn: Drawn):
+        self.drawn = drawn
+        self.known: dict[str, dict[str, Any]] = {}
+        """By oracle, every value of the graph."""
+        self.waiting = [("the evaluator", by_evaluator), ("ONNX Runtime", by_runtime)]
+        self.every = onnx.ModelProto()
+        self.every.CopyFrom(drawn.model)
+        outputs = self.every.graph.output
+        held = {info.name for info in outputs}
+        for node in self.every.graph.node:
+            outputs.extend(
+                onnx.ValueInfoProto(name=n) for n in node.output if n not in held
+            )
+        self.ask_another()
+
+    def ask_another(self) -> bool:
+        """Ask the next that can run the graph; whether there was one."""
+        while self.waiting:
+            name, ask = self.waiting.pop(0)
+            names = [info.name for info in self.every.graph.output]
+            try:
+                found = ask(self.every, self.drawn.feeds)
+            except Exception:  # an oracle's own errors, for which the other is there
+                continue
+            self.known[name] = dict(zip(names, found, strict=True))
+            return True
+        return False
+
+
+def by_evaluator(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
+    """What ONNX's reference evaluator gives."""
+    return ReferenceEvaluator(model).run(None, feeds)
+
+
+def by_runtime(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
+    """What ONNX Runtime gives."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = level
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, feeds)
