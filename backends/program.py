@@ -16,6 +16,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -33,7 +34,14 @@ from ..dialects.onnx import (
     YieldOp,
 )
 from ..dialects.onnx.provenance import describe, node_names
-from ..dialects.onnx.types import DTYPE_NAMES, Array, element_of, is_none, shape_of
+from ..dialects.onnx.types import (
+    DTYPE_NAMES,
+    Array,
+    MapType,
+    element_of,
+    is_none,
+    shape_of,
+)
 from . import runtime
 from .kernels import Kernel
 from .kernels.apply import kernel_attributes, wanted_outputs
@@ -50,7 +58,7 @@ class InputSpec:
 
     name: str
     dtype: str
-    """An element type; empty for a sequence, optional or map."""
+    """An element type, or ``map(string, float32)``; empty for a sequence, optional."""
     shape: tuple[int | str, ...] | None
     bound: int | None = None
 
@@ -64,6 +72,19 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class Buckets:
+    """The sizes to which a program pads dimensions of its inputs."""
+
+    sizes: Mapping[str, tuple[int, ...]]
+    """Of each dimension, ascending."""
+    ones: Mapping[str, tuple[tuple[int, int], ...]]
+    """
+    Of each dimension the inputs, and axes, along which the first element must be 1 for
+    results to stay what they are: masks, of which each row must leave something.
+    """
+
+
+@dataclass(frozen=True)
 class Program:
     """A program: its text, and the weights that it reads by key."""
 
@@ -71,6 +92,12 @@ class Program:
     weights: tuple[str, ...]
     inputs: tuple[InputSpec, ...]
     outputs: tuple[InputSpec, ...]
+    host: tuple[str, ...] = ()
+    """The nodes that run on the host, on NumPy, though the backend is another."""
+    fixed: tuple[str, ...] = ()
+    """The inputs for each value of which the program is compiled anew."""
+    buckets: Buckets | None = None
+    """How the program pads its inputs, if it does."""
 
 
 MAX_NESTING = 18
@@ -174,7 +201,7 @@ class Emitter(ABC):
     def call(self, op: OnnxOp) -> str:
         """The expression that calls the kernel of `op`."""
         kernel = self.kernel(op)
-        parameters = inspect.signature(kernel).parameters
+        parameters = _parameters(kernel)
         arguments = [self.namespace(op)] + [self.name(v) for v in op.operands]
         while arguments[-1] == "None" and self._optional(parameters, len(arguments)):
             arguments.pop()
@@ -201,7 +228,7 @@ class Emitter(ABC):
         return count > 1 and parameter.default is None
 
     def _targets(self, op: OnnxOp) -> str:
-        parameters = inspect.signature(self.kernel(op)).parameters
+        parameters = _parameters(self.kernel(op))
         names = [
             "_" if is_none(result.type) else self.define(result, result.name_hint)
             for result in op.results
@@ -316,6 +343,8 @@ def _nested(array: Array) -> str:
 def input_spec(name: str, kind: Attribute, bound: int | None = None) -> InputSpec:
     """How the program states an input or output of type `kind`."""
     element = element_of(kind)
+    if isinstance(kind, MapType):
+        return InputSpec(name, _map_name(name, kind), None)
     if element is None:
         return InputSpec(name, "", None)
     if element not in DTYPE_NAMES:
@@ -328,6 +357,14 @@ def input_spec(name: str, kind: Attribute, bound: int | None = None) -> InputSpe
         for place, dim in enumerate(shape)
     ]
     return InputSpec(name, DTYPE_NAMES[element], tuple(dims), bound)
+
+
+def _map_name(name: str, kind: MapType) -> str:
+    """``map(string, float32)``: how the runtime reads the type of a map to scalars."""
+    value = element_of(kind.value)
+    if kind.key not in DTYPE_NAMES or value not in DTYPE_NAMES:
+        raise LoweringError(f"{name!r}: {kind}, wanted a map to scalars")
+    return f"map({DTYPE_NAMES[kind.key]}, {DTYPE_NAMES[value]})"
 
 
 def _spec_dim(dim: Dim) -> int | str:
@@ -395,3 +432,8 @@ def _docstring(
     lines += ["gives a function of the inputs, by position or by name."]
     # Names are data: whatever they hold, they stay inside this string.
     return "\n".join(ascii(line)[1:-1].replace('"', "'") for line in lines)
+
+
+@cache
+def _parameters(kernel: Kernel) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kernel).parameters

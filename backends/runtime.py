@@ -106,8 +106,8 @@ def check_input(value: Any, entry: Any, sizes: dict[str, int]) -> Any:
     A name in the shape stands for one size wherever it appears; `sizes` collects them.
     """
     name, kind, shape, _ = entry
-    if kind == "":
-        return value
+    if kind == "" or kind.startswith("map("):
+        return checked_map(value, name, kind) if kind else value
     array = value if hasattr(value, "dtype") else np.asarray(value)
     wanted = dtype_of(kind)
     if kind == "string" and array.dtype.kind in "US":
@@ -132,6 +132,25 @@ def check_input(value: Any, entry: Any, sizes: dict[str, int]) -> Any:
     return array
 
 
+def checked_map(value: Any, name: str, kind: str) -> dict[Any, Any]:
+    """
+    The dict `value` with keys and values of the types that `kind` states.
+
+    Keys are Python's own strings or integers, numbers are NumPy's scalars.
+    """
+    if not isinstance(value, dict):
+        found = type(value).__name__
+        raise TypeError(f"input {name!r}: found {found}, wanted a dict for {kind}")
+    items: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+    types = kind[len("map(") : -1].split(", ")
+    make_key = str if types[0] == "string" else int
+    make_value = str if types[1] == "string" else dtype_of(types[1]).type
+    try:
+        return {make_key(key): make_value(item) for key, item in items.items()}
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"input {name!r}: {error}, wanted {kind}") from error
+
+
 def random_inputs(
     spec: Spec, dims: Mapping[str, int], seed: int = 0
 ) -> dict[str, Array]:
@@ -145,7 +164,7 @@ def random_inputs(
     rng = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for name, kind, shape, bound in spec:
-        if kind in ("", "string"):
+        if kind in ("", "string") or kind.startswith("map("):
             found = f"no random value of type {kind or 'sequence'}"
             raise ValueError(f"input {name!r}: found {found}, wanted it given")
         sizes = [
@@ -175,8 +194,8 @@ def random_array(
 
 def summary(array: Any) -> str:
     """Type, shape and statistics of an output, in one line."""
-    if array is None or isinstance(array, list):
-        return "nothing" if array is None else f"sequence of {len(array)}"  # pyright: ignore[reportUnknownArgumentType]
+    if array is None or isinstance(array, list | dict):
+        return "nothing" if array is None else collection_summary(array)
     array = np.asarray(array)
     text = f"{array.dtype}{list(array.shape)}"
     if array.dtype.kind in "OUS" or not array.size:
@@ -185,6 +204,19 @@ def summary(array: Any) -> str:
     wide = wide.astype(np.float64)
     statistics = (("min", wide.min()), ("mean", wide.mean()), ("max", wide.max()))
     return text + "".join(f"  {name} {value:.6g}" for name, value in statistics)
+
+
+def collection_summary(items: Any) -> str:
+    """A sequence by its length and, of maps, its first; a map by its first entries."""
+    if isinstance(items, list):
+        text = f"sequence of {len(items)}"  # pyright: ignore[reportUnknownArgumentType]
+        is_of_maps = bool(items) and isinstance(items[0], dict)  # pyright: ignore[reportUnknownArgumentType]
+        return f"{text}, the first a {summary(items[0])}" if is_of_maps else text
+    entries: list[str] = []
+    for key, item in list(items.items())[:8]:
+        entries.append(f"{key!a}: {ascii(str(item))[1:-1]}")
+    more = ", ..." if len(items) > len(entries) else ""
+    return f"map of {len(items)} {{{', '.join(entries)}{more}}}"
 
 
 def main(

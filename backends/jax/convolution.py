@@ -14,12 +14,17 @@ from ..kernels.convolution import (
     centred,
     conv_kernel,
     exact_float,
+    kernel_positions,
+    pad_spatial,
     qlinear_conv_result,
     swapped_weight,
     transposed_pads,
+    window_counts,
     window_pads,
+    window_slices,
     window_span,
 )
+from ..kernels.integer_products import exact_product
 
 Array: TypeAlias = Any
 
@@ -83,10 +88,45 @@ def conv_integer(
     strides: tuple[int, ...] | None = None,
 ) -> Array:
     """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exact by way of floats."""
+    window = (auto_pad, dilations, group, kernel_shape, pads, strides)
+    if group == 1 and w.size:
+        return unfolded_conv(xp, x, w, x_zero_point, w_zero_point, window)
     dtype = exact_float(xp, math.prod(w.shape[1:]))
     x, w = centred(xp, x, x_zero_point, dtype), centred(xp, w, w_zero_point, dtype)
-    window = (auto_pad, dilations, group, kernel_shape, pads, strides)
     return conv(xp, x, w, None, *window).astype(xp.int32)
+
+
+def unfolded_conv(
+    xp: Any,
+    x: Array,
+    w: Array,
+    x_zero_point: Array | None,
+    w_zero_point: Array | None,
+    window: tuple[Any, ...],
+) -> Array:
+    """
+    An integer convolution as one product of int8, which XLA has faster code for.
+
+    The windows stand one below the other, channels last within each kernel position.
+    """
+    auto_pad, dilations, _, kernel_shape, pads, strides = window
+    kernel = conv_kernel(w, kernel_shape)
+    ones = (1,) * len(kernel)
+    strides, dilations = strides or ones, dilations or ones
+    pairs = window_pads(x.shape[2:], kernel, strides, dilations, pads, auto_pad)
+    counts = window_counts(x.shape[2:], kernel, strides, dilations, pairs)
+    # What is around the image counts as 0, which the zero point stands for.
+    outside = xp.zeros((), x.dtype) if x_zero_point is None else x_zero_point
+    image = pad_spatial(xp, x, pairs, outside.reshape(()))
+    image = xp.moveaxis(image, 1, -1)
+    seen: list[Array] = []
+    for position in kernel_positions(kernel):
+        places = window_slices(position, counts, strides, dilations)
+        seen.append(image[(slice(None), *places)])
+    rows = xp.concatenate(seen, axis=-1).reshape(-1, w[0].size)
+    columns = xp.moveaxis(w, (0, 1), (-1, -2)).reshape(-1, w.shape[0])
+    total = exact_product(xp, rows, columns, x_zero_point, w_zero_point)
+    return xp.moveaxis(total.reshape(x.shape[0], *counts, w.shape[0]), -1, 1)
 
 
 def conv_transpose(

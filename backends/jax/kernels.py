@@ -6,25 +6,41 @@ from collections.abc import Callable
 from typing import Any
 
 from . import (
+    attention,
+    contrib_fused,
+    contrib_quantized,
     convolution,
     elementwise,
     image,
     indexing,
     linear,
+    linear_attention,
+    linear_models,
     movement,
+    nhwc,
     pooling,
     recurrent,
+    sequences,
+    signal,
 )
 
 _FAMILIES: tuple[Any, ...] = (
+    attention,
+    contrib_fused,
+    contrib_quantized,
     convolution,
     elementwise,
     image,
     indexing,
     linear,
+    linear_attention,
+    linear_models,
     movement,
+    nhwc,
     pooling,
     recurrent,
+    sequences,
+    signal,
 )
 
 KERNELS: dict[str, Callable[..., Any]] = {}
@@ -32,5 +48,7 @@ KERNELS: dict[str, Callable[..., Any]] = {}
 
 for _family in _FAMILIES:
     for _name, _kernel in _family.KERNELS.items():
-        assert f"onnx.{_name}" not in KERNELS, f"two kernels for {_name}"
-        KERNELS[f"onnx.{_name}"] = _kernel
+        # Operators of other domains have their dialect's name before them already.
+        _op_name = _name if "." in _name else f"onnx.{_name}"
+        assert _op_name not in KERNELS, f"two kernels for {_name}"
+        KERNELS[_op_name] = _kernel

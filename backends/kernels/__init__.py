@@ -19,37 +19,73 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from . import (
+    categories,
+    contrib_attention,
+    contrib_fused,
+    contrib_grouped,
+    contrib_nchwc,
+    contrib_normalization,
+    contrib_packed,
+    contrib_plain,
+    contrib_quantized,
+    contrib_quantized_blocks,
+    contrib_quantized_products,
     convolution,
+    decoding,
     elementwise,
+    features,
     image,
     indexing,
     linear,
+    linear_attention,
+    linear_models,
     movement,
+    nhwc,
     normalization,
+    optimizers,
     pooling,
     quantization,
     recurrent,
     reduction,
     sequences,
     signal,
+    trees,
 )
 
 Kernel: TypeAlias = Callable[..., Any]
 
 _FAMILIES = (
+    categories,
+    contrib_attention,
+    contrib_fused,
+    contrib_grouped,
+    contrib_nchwc,
+    contrib_normalization,
+    contrib_packed,
+    contrib_plain,
+    contrib_quantized,
+    contrib_quantized_blocks,
+    contrib_quantized_products,
     convolution,
+    decoding,
     elementwise,
+    features,
     image,
     indexing,
     linear,
+    linear_attention,
+    linear_models,
     movement,
+    nhwc,
     normalization,
+    optimizers,
     pooling,
     quantization,
     recurrent,
     reduction,
     sequences,
     signal,
+    trees,
 )
 
 KERNELS: dict[str, Kernel] = {}
@@ -65,7 +101,9 @@ know them before the program runs.
 
 for _family in _FAMILIES:
     for _name, _kernel in _family.KERNELS.items():
-        assert f"onnx.{_name}" not in KERNELS, f"two kernels for {_name}"
-        KERNELS[f"onnx.{_name}"] = _kernel
+        # Operators of other domains have their dialect's name before them already.
+        _op_name = _name if "." in _name else f"onnx.{_name}"
+        assert _op_name not in KERNELS, f"two kernels for {_name}"
+        KERNELS[_op_name] = _kernel
     for _name, _operands in _family.STATIC.items():
-        STATIC[f"onnx.{_name}"] = _operands
+        STATIC[_name if "." in _name else f"onnx.{_name}"] = _operands

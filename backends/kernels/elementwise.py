@@ -616,6 +616,11 @@ def cast(
             largest = e4m3.get(to, 57344.0)
             wide = x if x.dtype == np.float64 else x.astype(np.float32)
             x = xp.clip(wide, -largest, largest)
+        if to == "float4_e2m1fn" and x.dtype.kind in "fV":
+            # The type has no nan. ml_dtypes makes zeros of them, of the other sign; XLA
+            # alone would make all of them -0.
+            x = x.astype(np.float32) if x.dtype.itemsize == 1 else x
+            x = xp.where(xp.isnan(x) & xp.signbit(x), xp.zeros_like(x), x)
         if to in ("int2", "int4", "uint2", "uint4") and x.dtype.kind in "fV":
             # Drops the high bits, where XLA alone would saturate.
             x = x.astype(np.int32)

@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from .convolution import requantized, widened
+from .integer_products import aligned, exact_product
 
 Array: TypeAlias = Any
 
@@ -46,45 +47,6 @@ def einsum(xp: Any, *xs: Array, equation: str) -> Array:
     return xp.asarray(total).astype(xs[0].dtype, copy=False)
 
 
-def centred_rows(
-    xp: Any, x: Array, zero_point: Array | None, column: bool, dtype: Any
-) -> Array:
-    """``x - zero_point``; a vector goes by row on the left, by column on the right."""
-    if zero_point is None:
-        return x.astype(dtype)
-    offset = aligned(zero_point, x, column).astype(dtype)
-    return x.astype(dtype) - offset
-
-
-def aligned(v: Array, x: Array, column: bool) -> Array:
-    """A scale or zero point `v` shaped to broadcast against the matrix `x`."""
-    if v.size == 1:
-        return v.reshape(())
-    if v.ndim == 1 and not column and x.ndim > 1:
-        return v.reshape(-1, 1)
-    return v
-
-
-def integer_product(xp: Any, a: Array, b: Array) -> Array:
-    """
-    ``a @ b`` in int32 of float32 operands that hold integers of 9 bits at most.
-
-    Sums of up to 258 such products are exact in float32, so longer ones are split.
-    """
-    step = 2**24 // (255 * 255)
-    depth = a.shape[-1]
-    if depth <= step:
-        return xp.matmul(a, b).astype(xp.int32)
-    total: Any = 0
-    for start in range(0, depth, step):
-        left = a[..., start : start + step]
-        right = (
-            b[start : start + step] if b.ndim == 1 else b[..., start : start + step, :]
-        )
-        total = total + xp.matmul(left, right).astype(xp.int32)
-    return total
-
-
 def matmul_integer(
     xp: Any,
     a: Array,
@@ -93,10 +55,7 @@ def matmul_integer(
     b_zero_point: Array | None = None,
 ) -> Array:
     """``(a - a_zero_point) @ (b - b_zero_point)`` in int32."""
-    left = centred_rows(xp, a, a_zero_point, False, xp.float32)
-    return integer_product(
-        xp, left, centred_rows(xp, b, b_zero_point, True, xp.float32)
-    )
+    return exact_product(xp, a, b, a_zero_point, b_zero_point)
 
 
 def qlinear_matmul(
@@ -111,17 +70,16 @@ def qlinear_matmul(
     y_zero_point: Array,
 ) -> Array:
     """``quantize((a - a0) @ (b - b0) * a_scale * b_scale / y_scale)``."""
-    left = centred_rows(xp, a, a_zero_point, False, xp.float32)
-    right = centred_rows(xp, b, b_zero_point, True, xp.float32)
     rows = aligned(a_scale, a, False).astype(xp.float32)
     columns = aligned(b_scale, b, True).astype(xp.float32)
     y_scale, y_zero_point = aligned(y_scale, a, False), aligned(y_zero_point, a, False)
     ratio = rows * columns / y_scale.astype(xp.float32)
-    if a.dtype.name not in ("int8", "uint8"):
-        return rounded_float8(xp, xp.matmul(left, right) * ratio, y_zero_point)
-    # int32 sums beyond 2**24 would lose bits as float32 before the product.
-    total = integer_product(xp, left, right).astype(xp.float64)
-    return requantized(xp, total, ratio.astype(xp.float64), y_zero_point)
+    if a.dtype.name in ("int8", "uint8"):
+        total = exact_product(xp, a, b, a_zero_point, b_zero_point)
+        return requantized(xp, total, ratio, y_zero_point)
+    left = a.astype(xp.float32) - aligned(a_zero_point, a, False).astype(xp.float32)
+    right = b.astype(xp.float32) - aligned(b_zero_point, b, True).astype(xp.float32)
+    return rounded_float8(xp, xp.matmul(left, right) * ratio, y_zero_point)
 
 
 def rounded_float8(xp: Any, x: Array, zero_point: Array) -> Array:

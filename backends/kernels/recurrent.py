@@ -181,9 +181,21 @@ def lstm_step(
     gates: Array,
 ) -> State:
     """One step of a long short-term memory, gates in the order i, o, f, c."""
-    h, c = state
-    size = r.shape[1]
-    total = gates + h @ r.T
+    total = gates + state[0] @ r.T
+    return lstm_cell(xp, total, peepholes, input_forget, functions, clip, state[1])
+
+
+def lstm_cell(
+    xp: Any,
+    total: Array,
+    peepholes: Array | None,
+    input_forget: int,
+    functions: list[Any],
+    clip: float | None,
+    c: Array,
+) -> State:
+    """The next state of a long short-term memory from what its gates add up to."""
+    size = c.shape[1]
     i, o, f, g = (total[:, k * size : (k + 1) * size] for k in range(4))
     if peepholes is not None:
         i, f = i + peepholes[:size] * c, f + peepholes[2 * size :] * c

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +13,6 @@ from ..kernels.convolution import (
     add_channel_bias,
     centred,
     conv_kernel,
-    exact_float,
     kernel_positions,
     qlinear_conv_result,
     transposed_pads,
@@ -23,6 +22,7 @@ from ..kernels.convolution import (
     window_slices,
     window_span,
 )
+from ..kernels.integer_products import exact_sum, exact_terms
 
 Array: TypeAlias = Any
 
@@ -64,35 +64,53 @@ def unfolded(
     return windows.transpose(0, 1, *order).reshape(shape)
 
 
-def summed_rows(
+def row_products(
     padded: Array,
     weights: Array,
     strides: tuple[int, ...],
     dilations: tuple[int, ...],
     counts: tuple[int, ...],
-) -> Array:
+) -> Iterator[tuple[Array, Array]]:
     """
-    Products summed over the kernel's first axis, whose stride is 1.
+    The factors of products that make up a convolution whose first stride is 1.
 
-    Only the other axes are unfolded: moving a row down the image is an offset into the
-    same matrix, so the copy is smaller by the kernel's height.
+    Only the kernel's other axes are unfolded: moving a row down the image is an offset
+    into the same matrix, so the copy is smaller by the kernel's height.
     """
     group, _, _, height, *rest = weights.shape
     inner = (padded.shape[2], *counts[1:])
     row = math.prod(counts[1:])
     columns = unfolded(padded, group, (1, *rest), strides, (1, *dilations[1:]), inner)
-    total: Any = None
-    part: Any = None
     for i in range(height):
         start = i * dilations[0] * row
         seen = columns[..., start : start + counts[0] * row]
-        layer = weights[:, :, :, i].reshape(group, weights.shape[1], -1)
-        if total is None:
-            total = layer @ seen
-            part = np.empty_like(total)
-        else:
-            np.matmul(layer, seen, out=part)
-            total += part
+        yield weights[:, :, :, i].reshape(group, weights.shape[1], -1), seen
+
+
+def conv_products(
+    padded: Array,
+    weights: Array,
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    counts: tuple[int, ...],
+) -> Iterator[tuple[Array, Array]]:
+    """The factors of products whose sum is a convolution: one, or one per row."""
+    group, filters, _, *kernel = weights.shape
+    # Slicing the weight by rows copies it; that pays where the image is the larger.
+    if strides[0] == 1 < kernel[0] and 1 < filters <= math.prod(counts):
+        return row_products(padded, weights, strides, dilations, counts)
+    columns = unfolded(padded, group, tuple(kernel), strides, dilations, counts)
+    return iter([(weights.reshape(group, filters, -1), columns)])
+
+
+def summed(products: Iterator[tuple[Array, Array]]) -> Array:
+    """The sum of products of matrices, of which there is one at least."""
+    layer, seen = next(products)
+    total = layer @ seen
+    part: Any = None
+    for layer, seen in products:
+        part = np.matmul(layer, seen, out=part)
+        total += part
     return total
 
 
@@ -117,12 +135,7 @@ def conv(
     padded = zero_padded(widened(np, x), pairs)
     filters = w.shape[0] // group
     weights = widened(np, w).reshape(group, filters, w.shape[1], *kernel)
-    # Slicing the weight by rows copies it; that pays where the image is the larger.
-    if strides[0] == 1 < kernel[0] and 1 < filters <= math.prod(counts):
-        y = summed_rows(padded, weights, strides, dilations, counts)
-    else:
-        columns = unfolded(padded, group, kernel, strides, dilations, counts)
-        y = weights.reshape(group, filters, -1) @ columns
+    y = summed(conv_products(padded, weights, strides, dilations, counts))
     y = y.reshape(x.shape[0], w.shape[0], *counts)
     if b is not None:
         y += b.reshape(-1, *ones)
@@ -143,10 +156,17 @@ def conv_integer(
     strides: tuple[int, ...] | None = None,
 ) -> Array:
     """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exact by way of floats."""
-    dtype = exact_float(np, math.prod(w.shape[1:]))
-    x, w = centred(np, x, x_zero_point, dtype), centred(np, w, w_zero_point, dtype)
-    window = (auto_pad, dilations, group, kernel_shape, pads, strides)
-    return conv(np, x, w, None, *window).astype(np.int32)
+    kernel = conv_kernel(w, kernel_shape)
+    ones = (1,) * len(kernel)
+    strides, dilations = strides or ones, dilations or ones
+    pairs = window_pads(x.shape[2:], kernel, strides, dilations, pads, auto_pad)
+    counts = window_counts(x.shape[2:], kernel, strides, dilations, pairs)
+    padded = zero_padded(centred(np, x, x_zero_point, np.float32), pairs)
+    weights = centred(np, w, w_zero_point, np.float32)
+    weights = weights.reshape(group, w.shape[0] // group, w.shape[1], *kernel)
+    products = conv_products(padded, weights, strides, dilations, counts)
+    total = exact_sum(products, exact_terms(x, w, x_zero_point, w_zero_point))
+    return total.reshape(x.shape[0], w.shape[0], *counts)
 
 
 def conv_transpose(

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import (
+    attention,
+    contrib_fused,
+    contrib_quantized,
     convolution,
     elementwise,
     normalization,
@@ -14,6 +17,9 @@ from . import (
 )
 
 _FAMILIES: tuple[Any, ...] = (
+    attention,
+    contrib_fused,
+    contrib_quantized,
     convolution,
     elementwise,
     normalization,
@@ -26,5 +32,6 @@ KERNELS: dict[str, Callable[..., Any]] = {}
 
 for _family in _FAMILIES:
     for _name, _kernel in _family.KERNELS.items():
-        assert f"onnx.{_name}" not in KERNELS, f"two kernels for {_name}"
-        KERNELS[f"onnx.{_name}"] = _kernel
+        _op_name = _name if "." in _name else f"onnx.{_name}"
+        assert _op_name not in KERNELS, f"two kernels for {_name}"
+        KERNELS[_op_name] = _kernel

@@ -1,0 +1,271 @@
+"""
+Convolution and pooling of images with channels last, each shape as XLA runs it fastest.
+
+The choices were measured on whole models (CPU, float32): products of matrices for 1x1
+kernels, one multiplication per place of the kernel where each channel is by itself,
+slices that are shifted for pooling. Everything else is XLA's own convolution. XLA's
+options for YNNPACK, oneDNN and its scheduler were tried too; none is faster than what
+jaxlib 0.10.2 does by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from jax import lax
+
+from ..kernels.convolution import (
+    kernel_positions,
+    pad_spatial,
+    widened,
+    window_counts,
+    window_pads,
+    window_slices,
+)
+from ..kernels.pooling import average_divisor, lowest, pool_geometry
+
+Array: TypeAlias = Any
+
+FEW_CHANNELS = 3
+"""Up to so many channels of an image, XLA's convolution is slow ..."""
+FEW_FILTERS = 32
+"""... if it makes no more than these: 7 GFLOP/s, where a product makes 35."""
+FEW_PLACES = 64
+"""Up to so many places of the result, a product is faster: 265 for 143 GFLOP/s."""
+MANY_TERMS = 1024
+"""It is if each element is the sum of at least so many."""
+MAX_SPLIT = 4
+"""Up to so many groups are a convolution each."""
+
+
+def nhwc_conv_by_shape(
+    xp: Any,
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Array:
+    """Conv of ``x[n, h, w, c]`` with ``w[kh, kw, c / group, m]``."""
+    kernel, sizes = tuple(w.shape[:2]), x.shape[1:3]
+    strides, dilations = strides or (1, 1), dilations or (1, 1)
+    pairs = window_pads(sizes, kernel, strides, dilations, pads, auto_pad)
+    window = (pairs, strides, dilations)
+    padded = any(sum(pair) for pair in pairs)
+    if kernel == (1, 1) and not padded:
+        y = pointwise(xp, x, w, strides, group)
+    elif group > 1 and w.shape[2:] == (1, group):
+        y = depthwise(xp, x, w, *window)
+    elif group == 1 and is_slow(x, w, *window):
+        y = unfolded(xp, x, w, *window)
+    elif 1 < group <= MAX_SPLIT:
+        y = in_groups(xp, x, w, *window, group)
+    else:
+        y = convolution(xp, x, w, *window, group)
+    return (y if b is None else y + b).astype(x.dtype)
+
+
+def accumulator(xp: Any, x: Array) -> Any:
+    """The type in which products of elements of `x` add up: float32 for 16 bits."""
+    return xp.float32 if x.dtype.itemsize == 2 else None
+
+
+def convolution(
+    xp: Any,
+    x: Array,
+    w: Array,
+    pairs: tuple[tuple[int, int], ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    group: int,
+) -> Array:
+    """XLA's own convolution."""
+    return lax.conv_general_dilated(
+        x,
+        w,
+        strides,
+        pairs,
+        rhs_dilation=dilations,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=group,
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=accumulator(xp, x),
+    )
+
+
+def in_groups(
+    xp: Any,
+    x: Array,
+    w: Array,
+    pairs: tuple[tuple[int, int], ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    group: int,
+) -> Array:
+    """A convolution for each group of channels."""
+    images, filters = xp.split(x, group, axis=3), xp.split(w, group, axis=3)
+    parts: list[Array] = []
+    for image, part in zip(images, filters, strict=True):
+        parts.append(convolution(xp, image, part, pairs, strides, dilations, 1))
+    return xp.concatenate(parts, axis=3)
+
+
+def product(xp: Any, rows: Array, matrix: Array) -> Array:
+    """``rows[n, h, w, k] @ matrix[k, m]``."""
+    return lax.dot_general(  # pyright: ignore[reportUnknownMemberType]
+        rows,
+        matrix,
+        (((3,), (0,)), ((), ())),
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=accumulator(xp, rows),
+    )
+
+
+def pointwise(
+    xp: Any, x: Array, w: Array, strides: tuple[int, ...], group: int
+) -> Array:
+    """A convolution with a 1x1 kernel: a product for each group of channels."""
+    seen = x[:, :: strides[0], :: strides[1]]
+    if group == 1:
+        return product(xp, seen, w[0, 0])
+    rows = seen.reshape(*seen.shape[:3], group, w.shape[2])
+    matrices = w[0, 0].reshape(w.shape[2], group, w.shape[3] // group)
+    y = xp.einsum(
+        "nhwgc,cgm->nhwgm",
+        rows,
+        matrices,
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=accumulator(xp, x),
+    )
+    return y.reshape(*seen.shape[:3], w.shape[3])
+
+
+def depthwise(
+    xp: Any,
+    x: Array,
+    w: Array,
+    pairs: tuple[tuple[int, int], ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> Array:
+    """A convolution of each channel by itself, as a sum over the kernel's places."""
+    kernel = tuple(w.shape[:2])
+    counts = window_counts(x.shape[1:3], kernel, strides, dilations, pairs)
+    padded = pad_spatial(xp, widened(xp, x), (*pairs, (0, 0)))
+    filters, total = widened(xp, w), None
+    for position in kernel_positions(kernel):
+        places = window_slices(position, counts, strides, dilations)
+        part = padded[(slice(None), *places)] * filters[position][0]
+        total = part if total is None else total + part
+    return total
+
+
+def is_slow(
+    x: Array,
+    w: Array,
+    pairs: tuple[tuple[int, int], ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> bool:
+    """Whether a product is faster than XLA's convolution of these shapes."""
+    kernel = tuple(w.shape[:2])
+    if w.shape[2] <= FEW_CHANNELS and w.shape[3] <= FEW_FILTERS:
+        return True
+    if not all(isinstance(size, int) for size in x.shape):
+        # A size that is not known while JAX traces.
+        return False
+    counts = window_counts(x.shape[1:3], kernel, strides, dilations, pairs)
+    places = x.shape[0] * counts[0] * counts[1]
+    return places <= FEW_PLACES and w[..., 0].size >= MANY_TERMS
+
+
+def unfolded(
+    xp: Any,
+    x: Array,
+    w: Array,
+    pairs: tuple[tuple[int, int], ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> Array:
+    """A convolution as one product, each window's elements in a row."""
+    kernel = tuple(w.shape[:2])
+    counts = window_counts(x.shape[1:3], kernel, strides, dilations, pairs)
+    padded = pad_spatial(xp, x, (*pairs, (0, 0)))
+    seen: list[Array] = []
+    for position in kernel_positions(kernel):
+        places = window_slices(position, counts, strides, dilations)
+        seen.append(padded[(slice(None), *places)])
+    return product(xp, xp.concatenate(seen, axis=3), w.reshape(-1, w.shape[3]))
+
+
+def windows_of(
+    xp: Any,
+    x: Array,
+    start: Any,
+    combine: Callable[..., Any],
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    counts: tuple[int, ...],
+    touched: tuple[tuple[int, int], ...],
+) -> Array:
+    """Every window of ``x[n, h, w, c]``, with `start` around, reduced by `combine`."""
+    padded = pad_spatial(xp, x, (*touched, (0, 0)), np.asarray(start, x.dtype))
+    total: Any = None
+    for position in kernel_positions(kernel):
+        places = window_slices(position, counts, strides, dilations)
+        part = padded[(slice(None), *places)]
+        total = part if total is None else combine(total, part)
+    return total
+
+
+def nhwc_max_pool_by_slices(
+    xp: Any,
+    x: Array,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: tuple[int, ...] | None = None,
+    kernel_shape: tuple[int, ...] = (),
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Array:
+    """The maximum of every window of ``x[n, h, w, c]``."""
+    strides, dilations = strides or (1, 1), dilations or (1, 1)
+    window = (kernel_shape, strides, dilations)
+    sizes = x.shape[1:3]
+    counts, _, touched = pool_geometry(sizes, *window, pads, auto_pad, ceil_mode)
+    return windows_of(xp, x, lowest(x.dtype), lax.max, *window, counts, touched)
+
+
+def nhwc_average_pool_by_slices(
+    xp: Any,
+    x: Array,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    dilations: tuple[int, ...] | None = None,
+    kernel_shape: tuple[int, ...] = (),
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Array:
+    """Mean of every window of ``x[n, h, w, c]``."""
+    strides, dilations = strides or (1, 1), dilations or (1, 1)
+    window = (kernel_shape, strides, dilations)
+    sizes = x.shape[1:3]
+    counts, pairs, touched = pool_geometry(sizes, *window, pads, auto_pad, ceil_mode)
+    total = windows_of(xp, widened(xp, x), 0, lax.add, *window, counts, touched)
+    divisor = average_divisor(sizes, *window, counts, pairs, count_include_pad)
+    held = xp.asarray(divisor[..., None], total.dtype)
+    return (total / held).astype(x.dtype)
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "nhwc.AveragePool": nhwc_average_pool_by_slices,
+    "nhwc.Conv": nhwc_conv_by_shape,
+    "nhwc.MaxPool": nhwc_max_pool_by_slices,
+}

@@ -1,0 +1,69 @@
+"""How weights and inputs reach JAX, and that no result shares their memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from sardonyx.backends import runtime
+from sardonyx.backends.jax import call, prepare_weights
+from sardonyx.compiler import compile_model, load_artifact
+from sardonyx.compiler.weights import write_weights
+from sardonyx.dialects.onnx import WeightStore
+from sardonyx.dialects.onnx.store import ArrayWeight
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere JAX copies")
+def test_mapped_weights_are_used_where_they_lie(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"odd": (3,), "w": (64, 3), "b": (16,), "wide": (5, 8), "ids": (32,)}
+    store = WeightStore()
+    for name, shape in shapes.items():
+        kind = {"wide": np.float64, "ids": np.int64}.get(name, np.float32)
+        store.add(name, ArrayWeight((rng.standard_normal(shape) * 9).astype(kind)))
+    path = tmp_path / "w.safetensors"
+    write_weights(path, store, shapes)
+    mapped = runtime.read_weights(str(path))
+    held = prepare_weights(mapped)
+    for name, array in mapped.items():
+        assert held[name].dtype == array.dtype
+        assert np.array_equal(held[name], array)
+        in_place = held[name].unsafe_buffer_pointer() == array.ctypes.data
+        assert in_place or array.nbytes % 64, name
+
+
+def runners(model: onnx.ModelProto, folder: Path) -> list[Callable[..., Any]]:
+    executable = compile_model(model, "jax")
+    return [executable, load_artifact(executable.save(folder))]
+
+
+def test_the_caller_s_arrays_are_not_shared(
+    model_of: Any, value_info: Any, tmp_path: Path
+) -> None:
+    node = helper.make_node("Identity", ["x"], ["y"])
+    # Aligned as JAX wants what it uses in place.
+    x = np.frombuffer(bytearray(1 << 16), np.float32)
+    x = x[-(x.ctypes.data // 4) % 16 :][:1024]
+    assert x.ctypes.data % 64 == 0
+    infos = [value_info("x", [1024])], [value_info("y", [1024])]
+    for run in runners(model_of([node], *infos), tmp_path / "out"):
+        x[:] = 1
+        (y,) = run(x)
+        x[:] = 2
+        assert np.asarray(y).tolist() == [1] * 1024
+
+
+def test_what_is_on_the_device_stays_there() -> None:
+    x = jax.device_put(np.ones(3, np.float32))
+    seen: list[Any] = []
+
+    def forward(weights: Any, x: Any) -> Any:
+        seen.append(x)
+        return (x,)
+
+    call(forward, {}, [x])
+    assert [value is x for value in seen] == [True]
