@@ -2,28 +2,89 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
 
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass, PassPipeline
 from xdsl.universe import Universe
+from xdsl.utils.arg_spec import ParameterType, PipelineLexer, SpecTokenKind
 from xdsl.utils.arg_spec import parse_pipeline as parse_pipeline_spec
-from xdsl.utils.exceptions import ArgSpecParseError, VerifyException
+from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 
 from ..dialects.errors import SardonyxError
+from ..dialects.onnx.journal import Journal
+from ..dialects.onnx.provenance import describe
+from ..passes.fixpoint import FixpointPass
+from .collection import collection_paused
 from .model import Model
 
-CLEAN = ("fold-constants", "remove-identities", "cse", "dce")
-FUSE = ("fold-batch-norm",)
+CLEAN = (
+    "fold-constants",
+    "inline-control-flow",
+    "remove-identities",
+    "remove-neutral",
+    "simplify-views",
+    "simplify-shapes",
+    "simplify-transposes",
+    "simplify-slices",
+    "cse",
+    "dce",
+)
+NAME = (
+    "fuse-softmax",
+    "fuse-layer-norm",
+    "fuse-gelu",
+    "fuse-rotary",
+    "fuse-attention",
+)
+"""Passes that find the operators that decompositions spell."""
+FUSE = (
+    "fuse-pads",
+    "fold-affine",
+    "fold-batch-norm",
+    "fuse-gemm",
+    "fuse-activations",
+    "simplify-views",
+    "simplify-reductions",
+    "merge-constants",
+    "cse",
+    "dce",
+)
 
+
+def until_settled(*passes: str) -> str:
+    """The spec of a fixpoint of `passes`, which have no options."""
+    return f'fixpoint{{passes="{",".join(passes)}"}}'
+
+
+_NAMED = (until_settled(*CLEAN), *NAME, until_settled(*CLEAN))
 PIPELINES: dict[str, tuple[str, ...]] = {
     "O0": (),
-    "O1": CLEAN,
-    "O2": (*CLEAN, *FUSE, "dce"),
-    "O3": (*CLEAN, *FUSE, "dce"),
+    "O1": (until_settled(*CLEAN),),
+    "O2": (*_NAMED, until_settled(*FUSE)),
+    "O3": (*_NAMED, until_settled(*FUSE)),
 }
 """The passes of each optimization level, in order. -O3 has nothing more yet."""
+
+LOWERING: dict[str, tuple[str, ...]] = {"jax": ("assign-layout", "cse")}
+"""What runs after a level's passes, by the backend that the model is compiled for."""
+
+LOWERING_LEVELS = frozenset(["O2", "O3"])
+"""The levels that it runs after."""
+
+TELLING = frozenset([*CLEAN, *NAME, *FUSE])
+"""
+Passes of which the journal has every rewrite, and those that only remove ops: whether
+they changed something is known without a look at the text.
+"""
+
+XDSL_PASSES = ("canonicalize", "cse", "dce")
+"""The passes of xDSL's that models need."""
 
 
 class PipelineError(SardonyxError):
@@ -34,15 +95,131 @@ class PipelineError(SardonyxError):
 class PassRun:
     """What one pass did: its spec, its time, and the ops before and after."""
 
+    place: int
+    """How many passes ran before it, those of a fixpoint's rounds counted."""
     spec: str
     seconds: float
+    """How long the pass took, without what follows it."""
     ops_before: int
     ops_after: int
+    journal: Journal = field(default_factory=Journal, repr=False, compare=False)
+    """The rewrites that it made and the near misses, where the pass is one of ours."""
+    verify_seconds: float = 0.0
+    """How long verifying the module took then."""
+
+    @property
+    def name(self) -> str:
+        """The pass's name."""
+        return self.spec.partition("{")[0]
 
 
-def spec_of(pipeline: str) -> str:
-    """The spec that `pipeline` (a level such as ``O2``, or a spec) stands for."""
-    return ",".join(PIPELINES.get(pipeline, (pipeline,)))
+class Instrument:
+    """Looks on as a pipeline runs; a subclass overrides what it wants to see."""
+
+    def begin(self, model: Model) -> None:
+        """Called once, with the model as it is before the first pass."""
+
+    def before(self, model: Model, place: int, one: ModulePass) -> None:
+        """Called before pass `one` runs; it may limit the journal's rewrites."""
+
+    def after(self, model: Model, run: PassRun) -> None:
+        """Called when a pass has run and the module verifies."""
+
+    def failed(self, place: int, one: ModulePass, error: Exception) -> None:
+        """Called when a pass raised `error` or left a module that does not verify."""
+
+    def end(self, model: Model, runs: Sequence[PassRun]) -> None:
+        """Called once when every pass has run."""
+
+
+def spec_of(pipeline: str, backend: str = "") -> str:
+    """
+    The spec that `pipeline` stands for: a spec in which levels may stand among passes.
+
+    ``O1`` is the passes of -O1, and ``O1,fold-batch-norm`` those and one more. For a
+    `backend`, a level that lowers ends with what `LOWERING` has for it.
+    """
+    parts = split_spec(pipeline)
+    if parts is None or not any(part in PIPELINES for part in parts):
+        return pipeline
+    specs = [spec for part in parts for spec in PIPELINES.get(part, (part,))]
+    if not LOWERING_LEVELS.isdisjoint(parts):
+        specs += LOWERING.get(backend, ())
+    return ",".join(specs)
+
+
+def split_spec(spec: str) -> list[str] | None:
+    """The passes of a spec, each with its options; None if it is not well formed."""
+    lexer, parts, depth = PipelineLexer(spec), [""], 0
+    try:
+        while (token := lexer.lex()).kind is not SpecTokenKind.EOF:
+            depth += token.kind is SpecTokenKind.L_BRACE
+            depth -= token.kind is SpecTokenKind.R_BRACE
+            if token.kind is SpecTokenKind.COMMA and depth == 0:
+                parts.append("")
+            else:
+                parts[-1] += token.span.text
+    except ArgSpecParseError:
+        return None
+    return parts
+
+
+_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|#.*')
+
+
+def read_pipeline(path: Path) -> str:
+    """
+    The spec in a pipeline file: one pass, level or spec per line, run in their order.
+
+    What follows a ``#`` outside quotes is a comment. Raises PipelineError with the line
+    for one that is not well formed; whether its passes exist is asked when it runs.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise PipelineError(f"{path}: cannot be read: {reason}") from error
+    specs: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        spec = _COMMENT.sub(lambda match: match[1] or "", line).strip().rstrip(",")
+        try:
+            list(parse_pipeline_spec(spec))
+        except ArgSpecParseError as error:
+            reason = _last_line(error)
+            raise PipelineError(f"{path}:{number}: {spec!r}: {reason}") from error
+        if spec:
+            specs.append(spec)
+    return ",".join(specs)
+
+
+def spec_text(one: ModulePass) -> str:
+    """
+    The spec of a pass, which parses back to it: quotes within strings are escaped.
+
+    ``fixpoint{passes="specialize-dims{dims=\\"batch=1\\"},cse"}``
+    """
+    spec = one.pipeline_pass_spec()
+    if not spec.parameters:
+        return spec.name
+    options = [
+        f"{name}={','.join(map(_value_text, values))}" if values else name
+        for name, values in spec.parameters.items()
+    ]
+    return f"{spec.name}{{{' '.join(options)}}}"
+
+
+def _value_text(value: ParameterType) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        # The lexer takes 1e-05 for a word; an exponent needs a decimal point before it.
+        digits, _, exponent = str(value).partition("e")
+        point = "" if "." in digits or not exponent else ".0"
+        return f"{digits}{point}e{exponent}" if exponent else digits
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t") + '"'
 
 
 def all_passes() -> dict[str, Callable[[], type[ModulePass]]]:
@@ -62,45 +239,170 @@ def parse_pipeline(spec: str) -> tuple[ModulePass, ...]:
     try:
         for one in parse_pipeline_spec(spec):
             if one.name not in known:
+                close = get_close_matches(one.name, known, 1)
+                meant = f" (did you mean {close[0]}?)" if close else ""
                 raise PipelineError(
                     f"pipeline {spec!r}: found pass {one.name!r}, wanted one that "
-                    "`sardonyx passes` lists"
+                    f"`sardonyx passes` lists{meant}"
                 )
-        return PassPipeline.parse_spec(known, spec).passes
+        passes = PassPipeline.parse_spec(known, spec).passes
     except ArgSpecParseError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise PipelineError(f"pipeline {spec!r}: {reason}") from error
+        raise PipelineError(f"pipeline {spec!r}: {_last_line(error)}") from error
+    except (ParseError, UnicodeDecodeError) as error:
+        # An escape in a string that is none.
+        found = "found an unknown escape in a string"
+        raise PipelineError(f"pipeline {spec!r}: {found}") from error
     except Exception as error:
         # xDSL reports an unknown pass or option as a bare Exception.
         if type(error) not in (Exception, ValueError):
             raise
         raise PipelineError(f"pipeline {spec!r}: {_first_line(error)}") from error
+    for one in passes:
+        if isinstance(one, FixpointPass):
+            parse_pipeline(spec_of(one.passes))
+    return passes
 
 
-def run_pipeline(model: Model, pipeline: str) -> list[PassRun]:
-    """Run a level or spec on `model` in place, verifying after each pass."""
-    runs: list[PassRun] = []
+@collection_paused()
+def run_pipeline(
+    model: Model,
+    pipeline: str,
+    instruments: Sequence[Instrument] = (),
+    verify: bool = True,
+) -> list[PassRun]:
+    """
+    Run a level or spec on `model` in place, verifying after each pass.
+
+    The rounds of a `fixpoint` are runs of their own. Raises PassError for a module that
+    does not verify afterwards, and whatever a pass raises.
+    """
+    passes = parse_pipeline(spec_of(pipeline))
+    runner = _Runner(model, instruments, verify)
+    for instrument in instruments:
+        instrument.begin(model)
+    for one in passes:
+        runner.run(one)
+    for instrument in instruments:
+        instrument.end(model, runner.runs)
+    return runner.runs
+
+
+def passes_in(pipeline: str) -> list[ModulePass]:
+    """Every pass that a level or spec runs, those within fixpoints once each."""
+    found: list[ModulePass] = []
     for one in parse_pipeline(spec_of(pipeline)):
-        before, start = count_ops(model), time.perf_counter()
-        one.apply(model.context, model.module)
+        inside = isinstance(one, FixpointPass)
+        found += passes_in(one.passes) if inside else [one]
+    return found
+
+
+class PassError(SardonyxError):
+    """A pass that left a module which does not verify."""
+
+
+@dataclass
+class _Runner:
+    model: Model
+    instruments: Sequence[Instrument]
+    verify: bool
+    runs: list[PassRun] = field(default_factory=list[PassRun])
+
+    def run(self, one: ModulePass) -> None:
+        if isinstance(one, FixpointPass):
+            self._until_settled(one)
+            return
+        place = len(self.runs)
+        self.model.context.journal = Journal()
+        for instrument in self.instruments:
+            instrument.before(self.model, place, one)
         try:
-            model.module.verify()
-        except VerifyException as error:
-            raise AssertionError(
-                f"pass {one.name} left a module that does not verify: {error}"
-            ) from error
-        seconds = time.perf_counter() - start
-        spec = str(one.pipeline_pass_spec())
-        runs.append(PassRun(spec, seconds, before, count_ops(model)))
-    return runs
+            run = self._run(place, one)
+        except Exception as error:
+            for instrument in self.instruments:
+                instrument.failed(place, one, error)
+            raise
+        self.runs.append(run)
+        for instrument in self.instruments:
+            instrument.after(self.model, run)
+
+    def _run(self, place: int, one: ModulePass) -> PassRun:
+        model, before = self.model, count_ops(self.model)
+        start = time.perf_counter()
+        one.apply(model.context, model.module)
+        done = time.perf_counter()
+        if self.verify:
+            _verify(model, one)
+        verified = time.perf_counter()
+        return PassRun(
+            place,
+            spec_text(one),
+            done - start,
+            before,
+            count_ops(model),
+            model.context.journal,
+            verified - done,
+        )
+
+    def _until_settled(self, group: FixpointPass) -> None:
+        passes = parse_pipeline(spec_of(group.passes))
+        telling = all(one.name in TELLING for one in passes)
+        for _ in range(group.max_rounds):
+            start, before = len(self.runs), self._state(telling)
+            for one in passes:
+                self.run(one)
+            rewritten = any(run.journal.rewrites for run in self.runs[start:])
+            if not (telling and rewritten) and self._state(telling) == before:
+                return
+        raise group.unsettled()
+
+    def _state(self, telling: bool) -> str | int:
+        """What differs when the module does, beside what journals tell."""
+        module = self.model.module
+        return sum(1 for _ in module.walk()) if telling else str(module)
+
+
+def _verify(model: Model, one: ModulePass) -> None:
+    """Raise PassError, which names the first op at fault, if the module is none."""
+    try:
+        model.module.verify()
+    except VerifyException as error:
+        told = " ".join(_first_line(error).split())
+        where = _culprit(model.module)
+        raise PassError(
+            f"pass {one.name} left a module that does not verify: {where}{told}"
+        ) from error
+
+
+def _culprit(module: Operation) -> str:
+    for op in module.walk():
+        try:
+            op.verify(verify_nested_ops=False)
+        except VerifyException:
+            return f"{describe(op)}: "
+    return ""
+
+
+_QUIET = frozenset(
+    [
+        "builtin.module",
+        "func.func",
+        "func.return",
+        "onnx.Constant",
+        "onnx.none",
+        "onnx.yield",
+    ]
+)
 
 
 def count_ops(model: Model) -> int:
-    """How many ops the model has, constants and absent values aside."""
-    quiet = ("onnx.Constant", "onnx.none", "onnx.yield", "func.return")
-    return sum(op.name not in quiet for op in model.main.body.walk())
+    """How many ops the module has, constants, absent values and functions aside."""
+    return sum(op.name not in _QUIET for op in model.module.walk())
 
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1].strip()

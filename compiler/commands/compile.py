@@ -7,16 +7,25 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import Level, parse_dims, pipeline_of
+from ..arguments import Level, parse_buckets, parse_dims, pipeline_of
+from ..artifact import weight_keys
+from ..debug.statistics import statistics_table, timing_table
 from ..driver import compile_model
-from ..show import printable, shape_text, show, working
+from ..show import out, printable, progress, shape_text, show, telling, working
 from .options import (
     Backend,
     BackendOption,
+    BucketOption,
     DimOption,
+    GuardOption,
+    GuardWithOption,
+    InputOption,
     LevelOption,
     ModelPath,
+    NoReproducerOption,
     PassesOption,
+    PluginOption,
+    Runner,
 )
 
 
@@ -28,20 +37,55 @@ def compile(
     backend: BackendOption = Backend.jax,
     level: LevelOption = Level.O2,
     passes: PassesOption = None,
+    plugin: PluginOption = None,
     dim: DimOption = None,
+    bucket: BucketOption = None,
+    vmap: Annotated[
+        bool, typer.Option("--vmap", help="Run on a batch: a new first axis (JAX).")
+    ] = False,
+    export_stablehlo: Annotated[
+        bool,
+        typer.Option("--export-stablehlo", help="Write model.stablehlo too (JAX)."),
+    ] = False,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Print what each pass did.")
+    ] = False,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Print how long each pass took.")
+    ] = False,
+    guard: GuardOption = None,
+    guard_with: GuardWithOption = Runner.numpy,
+    inputs: InputOption = None,
+    no_reproducer: NoReproducerOption = False,
 ) -> None:
     """
     Compile MODEL into a folder with a readable program that runs without sardonyx.
     """
-    with working(f"compiling {model}"):
+    from ..debug.trial import Inputs
+    from ..debug.trusting import Trusting
+
+    given = Inputs(tuple(inputs or ()))
+    trusting = Trusting(given, guard, guard_with.value, not no_reproducer)
+    with working(f"compiling {model}") as status:
+        sizes = parse_dims(dim)
+        pipeline = pipeline_of(level, passes)
+        looking = trusting.instruments(pipeline, str(model), telling(status))
+        padded = parse_buckets(bucket)
         executable = compile_model(
-            model, backend.value, pipeline_of(level, passes), parse_dims(dim)
+            model, backend.value, pipeline, sizes, vmap, looking, padded
         )
-        folder = executable.save(output)
+    store = executable.model.context.store
+    total = sum(store[key].file_bytes for key in weight_keys(executable))
+    with progress(f"writing {output}", total) as advance:
+        folder = executable.save(output, export_stablehlo, advance)
     spent = ", ".join(f"{k} {v:.2f} s" for k, v in executable.seconds.items())
     show(f"wrote {folder} ({backend.value}; {spent})")
     for word, specs in (("input", executable.inputs), ("output", executable.outputs)):
         for spec in specs:
             kind = f"{spec.dtype}{shape_text(spec.shape)}"
             show(f"  {word:6} {printable(spec.name)}: {kind}")
+    if statistics:
+        out.print(statistics_table(executable.passes))
+    if timing:
+        out.print(timing_table(executable.passes))
     show(f"run it: python {folder / 'model.py'}")

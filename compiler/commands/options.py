@@ -25,6 +25,13 @@ class Oracle(StrEnum):
     reference = "reference"
 
 
+class Runner(StrEnum):
+    """Who runs models as they stand between passes, to compare them."""
+
+    numpy = "numpy"
+    onnxruntime = "onnxruntime"
+
+
 ModelPath = Annotated[
     Path, typer.Argument(help="An .onnx file (or .mlir that opt wrote).")
 ]
@@ -34,13 +41,70 @@ BackendOption = Annotated[
 LevelOption = Annotated[Level, typer.Option("-O", help="How much to optimize.")]
 PassesOption = Annotated[
     str | None,
-    typer.Option("-p", "--passes", help="A pipeline instead of -O: 'a,b{x=1},c'."),
+    typer.Option(
+        "-p",
+        "--passes",
+        metavar="SPEC|@FILE",
+        help="A pipeline instead of -O: 'a,b{x=1},c', or a file of them.",
+    ),
 ]
 DimOption = Annotated[
     list[str] | None,
     typer.Option("--dim", metavar="NAME=N", help="The size of a symbolic dimension."),
 ]
+BucketOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bucket",
+        metavar="NAME=N,N,...",
+        help="Sizes to which a dimension is padded, so that only they are compiled "
+        "(JAX).",
+    ),
+]
 SeedOption = Annotated[
     int, typer.Option(parser=natural, metavar="N", help="Seeds the random inputs.")
 ]
+InputOption = Annotated[
+    list[str] | None,
+    typer.Option("-i", "--input", metavar="NAME=FILE.npy", help="An input's array."),
+]
+RunnerOption = Annotated[
+    Runner, typer.Option("--with", help="Who runs what is compared.")
+]
+GuardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--guard",
+        metavar="[=TOL]",
+        help="Run the model before and after each pass; stop at the first that changes "
+        "an output by more than TOL (given by dtype).",
+    ),
+]
+GuardWithOption = Annotated[
+    Runner, typer.Option("--guard-with", help="Who runs the model for --guard.")
+]
+NoReproducerOption = Annotated[
+    bool,
+    typer.Option("--no-reproducer", help="Write no folder when a pass crashes."),
+]
+
+
+def _loaded(paths: list[Path] | None) -> list[Path] | None:
+    from ..plugins import load_plugins
+
+    load_plugins(paths)
+    return paths
+
+
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        callback=_loaded,
+        is_eager=True,
+        help="Add the passes of a .rules file, or of a .py file, which is executed.",
+    ),
+]
+"""Loads plugins while the command line is read, so that every pipeline may use them."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -13,6 +13,7 @@ from ...dialects.errors import SardonyxError
 from ..arguments import (
     Level,
     check_dims,
+    parse_buckets,
     parse_dims,
     pipeline_of,
     positive,
@@ -23,7 +24,15 @@ from ..arguments import (
 from ..artifact import load_artifact
 from ..driver import call_by_name, compile_model
 from ..show import describe_array, print_json, printable, show, text_of, working
-from .options import Backend, DimOption, JsonOption, PassesOption, SeedOption
+from .options import (
+    Backend,
+    BucketOption,
+    DimOption,
+    JsonOption,
+    NoReproducerOption,
+    PassesOption,
+    SeedOption,
+)
 
 
 def run(
@@ -42,6 +51,7 @@ def run(
     ] = None,
     passes: PassesOption = None,
     dim: DimOption = None,
+    bucket: BucketOption = None,
     seed: SeedOption = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder for the outputs.")
@@ -49,20 +59,31 @@ def run(
     repeat: Annotated[
         int, typer.Option(parser=positive, metavar="N", help="How many calls to time.")
     ] = 5,
+    no_reproducer: NoReproducerOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run MODEL (or an artifact): inputs that are not given are random."""
+    from ..debug.reproducer import CrashReporter
+
     dims = parse_dims(dim)
     if model.is_dir():
         if backend is not None or level is not None or passes is not None:
             raise SardonyxError(f"{model}: an artifact is compiled: no -b, -O or -p")
+        if bucket:
+            raise SardonyxError(f"{model}: an artifact is compiled: no --bucket")
         executable: Any = load_artifact(model)
         check_dims(dims, executable)
     else:
         with working(f"compiling {model}"):
             pipeline = pipeline_of(level or Level.O2, passes)
+            crash = CrashReporter(pipeline, str(model), not no_reproducer)
             executable = compile_model(
-                model, (backend or Backend.jax).value, pipeline, dims
+                model,
+                (backend or Backend.jax).value,
+                pipeline,
+                dims,
+                instruments=[crash],
+                buckets=parse_buckets(bucket),
             )
     given = read_inputs(inputs or [], executable.inputs)
     arrays = random_for(executable, dims, seed, given)

@@ -8,16 +8,22 @@ from typing import Annotated
 import typer
 
 from ..arguments import Level, fraction, parse_dims, pipeline_of
-from ..show import print_comparisons, print_json, printable, show, working
+from ..show import print_comparisons, print_json, printable, show, telling, working
 from .options import (
     Backend,
     BackendOption,
     DimOption,
+    GuardOption,
+    GuardWithOption,
+    InputOption,
     JsonOption,
     LevelOption,
     ModelPath,
+    NoReproducerOption,
     Oracle,
     PassesOption,
+    PluginOption,
+    Runner,
     SeedOption,
 )
 
@@ -27,6 +33,7 @@ def verify(
     backend: BackendOption = Backend.jax,
     level: LevelOption = Level.O2,
     passes: PassesOption = None,
+    plugin: PluginOption = None,
     against: Annotated[
         Oracle, typer.Option(help="Run the file by this, as it is.")
     ] = Oracle.onnxruntime,
@@ -49,22 +56,34 @@ def verify(
         Path | None,
         typer.Option(help="The ONNX file that the oracle runs; by default MODEL."),
     ] = None,
+    inputs: InputOption = None,
+    guard: GuardOption = None,
+    guard_with: GuardWithOption = Runner.numpy,
+    no_reproducer: NoReproducerOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare MODEL, compiled, with an oracle on random input; exit 1 on a mismatch."""
+    from ..debug.trial import Inputs
+    from ..debug.trusting import Trusting
+    from ..driver import load
     from ..verify import verify as verify_model
 
-    with working(f"verifying {model}"):
+    sizes, pipeline = parse_dims(dim), pipeline_of(level, passes)
+    given = Inputs(tuple(inputs or ()), seed, sizes)
+    trusting = Trusting(given, guard, guard_with.value, not no_reproducer, True)
+    with working(f"verifying {model}") as status:
         found = verify_model(
             model,
             backend.value,
-            pipeline_of(level, passes),
+            pipeline,
             against.value,
-            parse_dims(dim),
+            sizes,
             per_op,
             seed,
             tolerance,
-            original=original,
+            given.of(load(model)) if inputs else None,
+            original,
+            trusting.instruments(pipeline, str(model), telling(status)),
         )
     first = found.first_divergence
     if as_json:

@@ -1,0 +1,75 @@
+"""``sardonyx view``: a page that shows a model, its passes, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...dialects.errors import SardonyxError
+from ..arguments import Level, fraction, parse_dims, pipeline_of
+from ..show import show, working
+from .options import (
+    Backend,
+    BackendOption,
+    DimOption,
+    LevelOption,
+    ModelPath,
+    PassesOption,
+    PluginOption,
+)
+
+
+def view(
+    model: ModelPath,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.html", help="The page.")
+    ] = Path("report.html"),
+    backend: BackendOption = Backend.numpy,
+    level: LevelOption = Level.O2,
+    passes: PassesOption = None,
+    dim: DimOption = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="What `sardonyx profile --json` wrote."),
+    ] = None,
+    peak_gflops: Annotated[
+        float | None,
+        typer.Option(
+            parser=fraction, metavar="N", help="The machine's GFLOP/s, not measured."
+        ),
+    ] = None,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(parser=fraction, metavar="N", help="Its GB/s, with the former."),
+    ] = None,
+    plugin: PluginOption = None,
+) -> None:
+    """
+    Write a page about MODEL: graph, passes, memory, roofline, times.
+
+    It is one file that needs no network; -b says whose program it shows lines of.
+    """
+    del plugin  # reading the option has loaded it
+    from ..debug.profile import read_profile
+    from ..debug.report import Peaks, build_report, write_report
+
+    peaks = None
+    if peak_gflops is not None or bandwidth is not None:
+        if not peak_gflops or not bandwidth:
+            wanted = "both --peak-gflops and --bandwidth, over 0"
+            raise SardonyxError(f"view: found half of the peaks, wanted {wanted}")
+        peaks = Peaks(1e9 * peak_gflops, 1e9 * bandwidth, "as the command line says")
+    given = None if profile is None else read_profile(profile)
+    with working(f"looking at {model}"):
+        content = build_report(
+            model,
+            pipeline_of(level, passes),
+            parse_dims(dim),
+            backend.value,
+            given,
+            peaks,
+        )
+        write_report(output, content)
+    show(f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, open it in a browser")

@@ -1,0 +1,1 @@
+"""What shows a user what the passes did: instruments, why, diff."""
