@@ -6,42 +6,53 @@ called for.
 """
 
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 
 from xdsl.passes import ModulePass
+
+_FOLDERS = {
+    "assign-layout": "layout",
+    "expand-functions": "",
+    "fixpoint": "",
+    "fold-affine": "fusion",
+    "fold-batch-norm": "",
+    "fold-constants": "",
+    "fuse-activations": "fusion",
+    "fuse-attention": "fusion",
+    "fuse-gelu": "fusion",
+    "fuse-gemm": "fusion",
+    "fuse-layer-norm": "fusion",
+    "fuse-pads": "fusion",
+    "fuse-rotary": "fusion",
+    "fuse-softmax": "fusion",
+    "inline-control-flow": "cleanup",
+    "merge-constants": "cleanup",
+    "merge-products": "fusion",
+    "remove-identities": "",
+    "remove-neutral": "cleanup",
+    "simplify-algebra": "",
+    "simplify-reductions": "cleanup",
+    "simplify-shapes": "cleanup",
+    "simplify-slices": "cleanup",
+    "simplify-transposes": "cleanup",
+    "simplify-views": "cleanup",
+    "specialize-dims": "",
+}
+"""
+The folder below this one in which each pass stands; "" is this one.
+
+The pass ``fuse-pads`` is `FusePadsPass` in ``fuse_pads.py``.
+"""
 
 
 def get_all_passes() -> dict[str, Callable[[], type[ModulePass]]]:
     """Every pass of ours by name; the values import it."""
+    return {name: partial(_load, name, folder) for name, folder in _FOLDERS.items()}
 
-    def expand_functions() -> type[ModulePass]:
-        from .expand_functions import ExpandFunctionsPass
 
-        return ExpandFunctionsPass
-
-    def fold_batch_norm() -> type[ModulePass]:
-        from .fold_batch_norm import FoldBatchNormPass
-
-        return FoldBatchNormPass
-
-    def fold_constants() -> type[ModulePass]:
-        from .fold_constants import FoldConstantsPass
-
-        return FoldConstantsPass
-
-    def remove_identities() -> type[ModulePass]:
-        from .remove_identities import RemoveIdentitiesPass
-
-        return RemoveIdentitiesPass
-
-    def specialize_dims() -> type[ModulePass]:
-        from .specialize_dims import SpecializeDimsPass
-
-        return SpecializeDimsPass
-
-    return {
-        "expand-functions": expand_functions,
-        "fold-batch-norm": fold_batch_norm,
-        "fold-constants": fold_constants,
-        "remove-identities": remove_identities,
-        "specialize-dims": specialize_dims,
-    }
+def _load(name: str, folder: str) -> type[ModulePass]:
+    stem = name.replace("-", "_")
+    place = f".{folder}.{stem}" if folder else f".{stem}"
+    kind = "".join(word.title() for word in name.split("-"))
+    return getattr(import_module(place, __name__), f"{kind}Pass")

@@ -19,6 +19,7 @@ from xdsl.rewriter import Rewriter
 
 from ..dialects.errors import SardonyxError
 from ..dialects.onnx import OnnxOp, store_of
+from ..dialects.onnx.extension import ExtensionOp
 from ..dialects.onnx.infer import InferenceError, result_types
 from ..dialects.onnx.integers import IntegerValues
 from ..dialects.onnx.proto import refine
@@ -109,6 +110,9 @@ def _retype(value: SSAValue, kind: Attribute) -> None:
 
 def _infer_again(op: Operation, integers: IntegerValues) -> None:
     if not isinstance(op, OnnxOp) or op.has_body or op.name == "onnx.Constant":
+        return
+    if isinstance(op, ExtensionOp):
+        # Types of what is not ONNX's are stated, not inferred.
         return
     wanted = [not is_none(kind) for kind in op.result_types]
     try:

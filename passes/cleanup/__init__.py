@@ -1,0 +1,1 @@
+"""Passes that leave a smaller graph of the same operators."""

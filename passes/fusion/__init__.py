@@ -1,0 +1,1 @@
+"""Passes that say with one operator what several said."""

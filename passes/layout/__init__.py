@@ -1,0 +1,1 @@
+"""Passes that choose in which order a backend holds the axes of tensors."""
