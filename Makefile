@@ -3,15 +3,23 @@
 #
 #   make demo     compile resnet50 for NumPy and JAX, check it, print a table
 #   make test     the whole test suite, on all cores
+#   make test-browser  the report in headless Chromium; its pictures go to docs/
 #   make check    lint, types, import directions, generated files
+#   make coverage the ONNX backend suite on NumPy and JAX; writes docs/onnx_coverage.md
+#   make bench    what grows with size, how fast a start is, ops beside other optimizers
+#   make fuzz     20,000 hostile model files: each imports or is refused in one line;
+#                 5,000 random graphs: NumPy, JAX and the reference evaluator agree
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEV := $(VENV)/.installed-dev
 RUN := $(VENV)/.installed
+FUZZ ?= 20000
+SEED ?= 0
+GRAPHS ?= 5000
 
-.PHONY: demo test check format stub clean
+.PHONY: demo test test-browser check coverage bench fuzz format stub clean
 
 demo: $(RUN)
 	@echo "make demo: compiling resnet50 (onnx's own file, seeded weights) with both backends"
@@ -19,7 +27,19 @@ demo: $(RUN)
 
 test: $(DEV)
 	@echo "make test: the test suite (pytest on all cores, lit and filecheck within)"
-	$(BIN)/python -m pytest -n auto --dist worksteal -q
+	$(BIN)/python -m pytest -n auto --dist worksteal -q -m "not browser and not large"
+
+# The browser is Debian's: what installs it, or one line that says what is missing.
+CHROMIUM := command -v chromium >/dev/null && command -v chromedriver >/dev/null
+APT := apt-get update -qq && apt-get install -y -qq chromium chromium-driver
+
+test-browser: $(DEV)
+	@echo "make test-browser: the report in headless Chromium"
+	@$(CHROMIUM) || { [ "$$(id -u)" = 0 ] && { $(APT); } >/dev/null 2>&1 && $(CHROMIUM); } || \
+	  { echo "make test-browser: found no chromium and chromedriver, and could not" \
+	    "install them (apt-get install chromium chromium-driver)" >&2; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,report,browser]'
+	$(BIN)/python -m pytest -n 0 -q -m browser tests/browser
 
 check: $(DEV)
 	@echo "make check: ruff, pyright (strict), import directions, generated files"
@@ -27,6 +47,22 @@ check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -q tests/test_house.py
+
+coverage: $(DEV)
+	@echo "make coverage: the ONNX backend suite, whole, on both backends; about ten minutes"
+	$(BIN)/python tests/coverage/run.py
+
+bench: $(DEV)
+	@echo "make bench: tests/bench with its 3 GB model, and docs/graph-size.md; needs 8 GB of disk"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,bench]'
+	$(BIN)/python -m pytest -n 0 -q tests/bench
+	$(BIN)/python tests/bench/graph_size.py
+
+fuzz: $(DEV)
+	@echo "make fuzz: $(FUZZ) hostile model files, seeds from $(SEED) on"
+	$(BIN)/python tests/fuzz/hostile.py --count $(FUZZ) --first $(SEED)
+	@echo "make fuzz: $(GRAPHS) random graphs on NumPy, JAX and the evaluator, seeds from $(SEED) on"
+	$(BIN)/python tests/fuzz/graphs.py --count $(GRAPHS) --first $(SEED)
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

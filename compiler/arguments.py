@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from ..backends.program import InputSpec
 from ..backends.runtime import dtype_of
 from ..dialects.errors import SardonyxError
 from .driver import random_by_name
-from .show import first_line
+from .pipelines import read_pipeline
+from .show import describe_array, first_line
 
 
 class Level(StrEnum):
@@ -56,8 +58,11 @@ def fraction(given: object) -> float:
 
 
 def pipeline_of(level: Level, passes: str | None) -> str:
-    """The pipeline that -O and -p say; -p wins."""
-    return level.name if passes is None else passes
+    """The pipeline that -O and -p say; -p wins, and of ``@FILE`` what FILE says."""
+    if passes is None:
+        return level.name
+    named = passes.startswith("@")
+    return read_pipeline(Path(passes[1:])) if named else passes
 
 
 def parse_dims(entries: Sequence[str] | None) -> dict[str, int]:
@@ -73,6 +78,20 @@ def parse_dims(entries: Sequence[str] | None) -> dict[str, int]:
             raise SardonyxError(f"--dim: found {entry!r}, wanted {wanted}")
         sizes[name] = int(size)
     return sizes
+
+
+def parse_buckets(entries: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """``NAME=N,N,…`` options as sizes by name."""
+    buckets: dict[str, tuple[int, ...]] = {}
+    for entry in entries or ():
+        name, _, given = entry.rpartition("=")
+        sizes = given.split(",")
+        plain = all(s.isascii() and s.isdigit() and len(s) <= 12 for s in sizes)
+        if not name or not plain or name in buckets:
+            wanted = "NAME=N,N,..., each name once"
+            raise SardonyxError(f"--bucket: found {entry!r}, wanted {wanted}")
+        buckets[name] = tuple(map(int, sizes))
+    return buckets
 
 
 def check_dims(sizes: dict[str, int], executable: Any) -> None:
@@ -133,12 +152,19 @@ def random_for(
 
 
 def write_outputs(folder: Path, names: Sequence[str], results: Sequence[Any]) -> None:
-    """Write the outputs as ``0-name.npy`` …, a sequence's items one by one."""
+    """
+    Write the outputs as ``0-name.npy`` …, a sequence's items one by one.
+
+    Maps, and sequences of them, are written as ``0-name.json``.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for place, (name, value) in enumerate(zip(names, results, strict=True)):
             stem = f"{place}-" + "".join(c if c.isalnum() else "_" for c in name)[:60]
-            if isinstance(value, list):
+            if is_of_maps(value):
+                maps = describe_array(value)
+                (folder / f"{stem}.json").write_text(json.dumps(maps) + "\n")
+            elif isinstance(value, list):
                 for number, item in enumerate(cast(list[Any], value)):
                     write_npy(folder / f"{stem}-{number}.npy", item)
             elif value is not None:
@@ -146,6 +172,12 @@ def write_outputs(folder: Path, names: Sequence[str], results: Sequence[Any]) ->
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SardonyxError(f"{folder}: cannot be written: {reason}") from error
+
+
+def is_of_maps(value: Any) -> bool:
+    """Whether an output is a map or a sequence of them."""
+    items = cast(list[Any], value) if isinstance(value, list) else [value]
+    return bool(items) and isinstance(items[0], dict)
 
 
 def write_npy(path: Path, value: Any) -> None:

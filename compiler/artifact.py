@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from ..backends import runtime
-from ..backends.program import InputSpec
+from ..backends.program import InputSpec, Program
 from ..dialects.errors import SardonyxError
 from ..dialects.onnx.text import text_attr
 from .driver import Executable
 from .text import WEIGHTS, used_weights
-from .weights import write_weights
+from .weights import Progress, ignored, write_weights
 
 FORMAT = 1
 FILES = ("model.py", "weights.safetensors", "manifest.json", "ir.mlir")
-
+STABLEHLO = "model.stablehlo"
+"""The program as ``jax.export`` serializes it, if it was asked for."""
 
 HASHED = ("model.py", "weights.safetensors", "ir.mlir")
 
@@ -37,10 +38,16 @@ class ArtifactError(SardonyxError):
     """A folder that is no artifact, or that one cannot be written to."""
 
 
-def write_artifact(executable: Executable, folder: Path) -> Path:
+def write_artifact(
+    executable: Executable,
+    folder: Path,
+    stablehlo: bool = False,
+    progress: Progress = ignored,
+) -> Path:
     """
     Write `folder` whole or not at all; an artifact that is there is replaced.
 
+    With `stablehlo` it holds ``model.stablehlo``, what `Executable.exported` gives.
     Raises ArtifactError if the folder holds anything else, or cannot be written.
     """
     folder = Path(os.path.realpath(folder))
@@ -53,7 +60,7 @@ def write_artifact(executable: Executable, folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        _write_files(executable, temporary)
+        _write_files(executable, temporary, stablehlo, progress)
         _put(temporary, folder)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -82,18 +89,42 @@ def _replaceable(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     names = {entry.name for entry in folder.iterdir()} - {"__pycache__"}
-    return not names or ("manifest.json" in names and names <= set(FILES))
+    ours = {*FILES, STABLEHLO}
+    return not names or ("manifest.json" in names and names <= ours)
 
 
-def _write_files(executable: Executable, folder: Path) -> None:
+def _write_files(
+    executable: Executable, folder: Path, stablehlo: bool, progress: Progress
+) -> None:
     model = executable.model
-    keys = list(dict.fromkeys([*used_weights(model), *executable.program.weights]))
-    write_weights(folder / "weights.safetensors", model.context.store, keys)
+    path = folder / "weights.safetensors"
+    write_weights(path, model.context.store, weight_keys(executable), progress)
     (folder / "model.py").write_text(executable.source, encoding="utf-8")
     model.module.attributes[WEIGHTS] = text_attr("weights.safetensors")
     (folder / "ir.mlir").write_text(model.text(), encoding="utf-8")
-    manifest = json.dumps(_manifest(executable, folder), indent=2) + "\n"
-    (folder / "manifest.json").write_text(manifest, encoding="utf-8")
+    manifest = _manifest(executable, folder)
+    if stablehlo:
+        manifest["stablehlo"] = _write_stablehlo(executable, folder / STABLEHLO)
+        manifest["hash"][STABLEHLO] = _hash(folder / STABLEHLO)
+    text = json.dumps(manifest, indent=2) + "\n"
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
+
+
+def weight_keys(executable: Executable) -> list[str]:
+    """The weights that an artifact holds: the program's, and those of its IR."""
+    used = used_weights(executable.model)
+    return list(dict.fromkeys([*used, *executable.program.weights]))
+
+
+def _write_stablehlo(executable: Executable, path: Path) -> dict[str, Any]:
+    """Write the exported program; what its reader must know."""
+    exported = executable.exported()
+    path.write_bytes(exported.serialize())
+    return {
+        "calling_convention_version": exported.calling_convention_version,
+        "platforms": list(exported.platforms),
+        "weights": sorted(executable.program.weights),
+    }
 
 
 def _manifest(executable: Executable, folder: Path) -> dict[str, Any]:
@@ -103,6 +134,7 @@ def _manifest(executable: Executable, folder: Path) -> dict[str, Any]:
         for dim in spec.shape or ()
         if isinstance(dim, str)
     }
+    program = executable.program
     return {
         "format": FORMAT,
         "model": executable.model.name,
@@ -111,9 +143,18 @@ def _manifest(executable: Executable, folder: Path) -> dict[str, Any]:
         "inputs": [_value(spec) for spec in executable.inputs],
         "outputs": [_value(spec) for spec in executable.outputs],
         "dims": sorted(dims),
+        # Only on JAX, and only where it cannot compile the model as one function.
+        **({"host": list(program.host)} if program.host else {}),
+        **({"fixed": list(program.fixed)} if program.fixed else {}),
+        **({"buckets": _buckets(program)} if program.buckets else {}),
         "versions": _versions(executable.backend),
         "hash": {name: _hash(folder / name) for name in HASHED},
     }
+
+
+def _buckets(program: Program) -> dict[str, list[int]]:
+    held = program.buckets
+    return {} if held is None else {n: list(s) for n, s in held.sizes.items()}
 
 
 def _value(spec: InputSpec) -> dict[str, Any]:
@@ -212,7 +253,8 @@ def load_artifact(folder: str | Path) -> Artifact:
         if manifest["format"] != FORMAT:
             raise ValueError(f"found format {manifest['format']}, wanted {FORMAT}")
         hashes: dict[str, str] = manifest["hash"]
-        changed = [n for n in HASHED if _hash(folder / n) != hashes[n]]
+        there = [STABLEHLO] if STABLEHLO in hashes else []
+        changed = [n for n in (*HASHED, *there) if _hash(folder / n) != hashes[n]]
         for entry in (*manifest["inputs"], *manifest["outputs"]):
             _spec(entry)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

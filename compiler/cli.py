@@ -11,12 +11,21 @@ import typer
 from xdsl.utils.exceptions import DiagnosticException
 
 from ..dialects.errors import SardonyxError
+from .commands.bench import bench
+from .commands.bisect import bisect
 from .commands.compile import compile
 from .commands.demo import demo
+from .commands.diff import diff
+from .commands.inspect import inspect
 from .commands.opt import opt
 from .commands.passes import passes
+from .commands.profile import profile
+from .commands.reduce import reduce
+from .commands.rules import rules
 from .commands.run import run
 from .commands.verify import verify
+from .commands.view import view
+from .commands.why import why
 from .show import err, printable
 
 app = typer.Typer(
@@ -30,8 +39,17 @@ app = typer.Typer(
         "write a program: python out/model.py\n"
         "  sardonyx run model.onnx --dim batch=2        run on random input\n"
         "  sardonyx verify model.onnx                   compare with ONNX Runtime\n"
+        "  sardonyx bench model.onnx                    time it beside others\n"
+        "  sardonyx inspect model.onnx                  FLOPs, bytes, peak memory\n"
+        "  sardonyx profile model.onnx                  what each op takes\n"
+        "  sardonyx view model.onnx -o report.html      all of it as one page\n"
         "  sardonyx opt model.onnx -p cse -o out.mlir   open the IR\n"
-        "  sardonyx passes                              what the passes are\n\n"
+        "  sardonyx passes                              what the passes are\n"
+        "  sardonyx rules check my.rules                are my rewrites right\n"
+        "  sardonyx why model.onnx fold-constants       why a pass left ops alone\n"
+        "  sardonyx diff a.onnx b.onnx                  what differs; exit 1 if any\n"
+        "  sardonyx bisect model.onnx -p SPEC           the pass that breaks it\n"
+        "  sardonyx reduce model.onnx -p SPEC -o DIR    the least that shows it\n\n"
         "An error is one line; --debug, anywhere, shows where it came from."
     ),
 )
@@ -39,11 +57,20 @@ app = typer.Typer(
 app.command()(compile)
 app.command()(run)
 app.command()(verify)
+app.command()(bench)
+app.command()(inspect)
+app.command()(profile)
+app.command()(view)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
 )(opt)
 app.command()(passes)
+app.add_typer(rules, name="rules")
+app.command()(why)
+app.command()(diff)
+app.command()(bisect)
+app.command()(reduce)
 app.command()(demo)
 
 
@@ -56,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
+    # Its number is optional, and the argument after it none of its business.
+    given = ["--guard=auto" if one == "--guard" else one for one in given]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character gets its number.
@@ -73,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         err.print(f"sardonyx: {one_line(error)}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        sys.exit(getattr(error, "exit_code", 2))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,15 +17,18 @@ from typing import Any
 import onnx
 
 from ..backends import runtime
-from ..backends.program import InputSpec, LoweringError, Program
+from ..backends.program import Buckets, InputSpec, LoweringError, Program
 from ..dialects.errors import SardonyxError
 from ..passes.expand_functions import expand_where
 from ..passes.specialize_dims import SpecializeDimsPass
+from .buckets import buckets_of
+from .collection import collection_paused
 from .importer import import_model
 from .inputs import input_specs, output_specs
 from .model import Model
-from .pipelines import PassRun, run_pipeline, spec_of
+from .pipelines import Instrument, PassRun, run_pipeline, spec_of
 from .text import read_text
+from .weights import Progress, ignored
 
 BACKENDS = ("numpy", "jax")
 
@@ -74,9 +77,11 @@ class Executable:
         The weights by name, as the backend's arrays: the pure function's first
         argument.
         """
+        return _backend(self.backend).prepare_weights(self._weights())
+
+    def _weights(self) -> dict[str, Any]:
         store = self.model.context.store
-        arrays = {key: store[key].array() for key in self.program.weights}
-        return _backend(self.backend).prepare_weights(arrays)
+        return {key: store[key].array() for key in self.program.weights}
 
     @cached_property
     def function(self) -> Any:
@@ -115,11 +120,37 @@ class Executable:
         spec = [entry.entry() for entry in self.inputs]
         return runtime.random_inputs(spec, dims or {}, seed)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the artifact into `folder`; see `artifact.write_artifact`."""
+    def exported(self, platforms: Sequence[str] = ("cpu", "cuda", "tpu")) -> Any:
+        """
+        The function as a ``jax.export.Exported``, to serialize and run where only JAX
+        is.
+
+        Its ``call`` takes the weights (a dictionary like `params`) and the inputs;
+        free dimensions are symbolic. Raises LoweringError where JAX cannot export:
+        for a platform, or for every size of a free dimension.
+        """
+        if self.backend != "jax":
+            raise LoweringError(
+                f"found backend {self.backend!r}, wanted 'jax': StableHLO is JAX's"
+            )
+        chosen = _backend(self.backend)
+        return chosen.exported(self.function, self._weights(), self.inputs, platforms)
+
+    def save(
+        self,
+        folder: str | Path,
+        stablehlo: bool = False,
+        progress: Progress = ignored,
+    ) -> Path:
+        """
+        Write the artifact into `folder`, with ``model.stablehlo`` if asked for.
+
+        `progress` hears how many bytes of weights are written. See
+        `artifact.write_artifact`.
+        """
         from .artifact import write_artifact
 
-        return write_artifact(self, Path(folder))
+        return write_artifact(self, Path(folder), stablehlo, progress)
 
 
 class InputError(SardonyxError):
@@ -177,28 +208,40 @@ def compile_model(
     backend: str = "jax",
     pipeline: str = "O2",
     dims: Mapping[str, int] | None = None,
+    vmap: bool = False,
+    instruments: Sequence[Instrument] = (),
+    buckets: Mapping[str, Sequence[int]] | None = None,
 ) -> Executable:
     """
     Compile a model: a path, a ModelProto or an imported `Model` (left as it is).
 
     `pipeline` is a level (``O0`` … ``O3``) or a pass spec; `dims` gives symbolic
-    dimensions their sizes. Raises SardonyxError in one line.
+    dimensions their sizes. With `vmap` (on JAX) every input and output gets a new first
+    axis, ``batch``, and the model runs on each slice of it. `instruments` look on as
+    the passes run. With `buckets` (on JAX), the sizes of a dimension, inputs are padded
+    to the next of them, so that no more shapes are compiled; what is longer than all is
+    compiled for its own. Raises SardonyxError in one line.
     """
     if backend not in BACKENDS:
         raise SardonyxError(
             f"found backend {backend!r}, wanted {' or '.join(BACKENDS)}"
         )
+    if vmap and buckets:
+        raise SardonyxError("found vmap and buckets, wanted one of them")
     seconds: dict[str, float] = {}
     start = time.perf_counter()
     model = load(source)
     start = _lap(seconds, "import", start)
     if dims:
         specialize(model, dims)
-    passes = run_pipeline(model, pipeline)
+    # Padding is looked at before passes write the graph in other operators.
+    padded = buckets_of(model, buckets) if buckets else None
+    spec = spec_of(pipeline, backend)
+    passes = run_pipeline(model, spec, instruments)
     start = _lap(seconds, "passes", start)
-    program = lower(model, backend)
+    program = lower(model, backend, vmap, padded)
     _lap(seconds, "lower", start)
-    return Executable(model, backend, spec_of(pipeline), program, passes, seconds)
+    return Executable(model, backend, spec, program, passes, seconds)
 
 
 def specialize(model: Model, dims: Mapping[str, int]) -> None:
@@ -207,8 +250,19 @@ def specialize(model: Model, dims: Mapping[str, int]) -> None:
     SpecializeDimsPass(entries).apply(model.context, model.module)
 
 
-def lower(model: Model, backend: str) -> Program:
-    """The program of `model`; LoweringError names what the backend cannot do."""
+@collection_paused()
+def lower(
+    model: Model, backend: str, vmap: bool = False, buckets: Buckets | None = None
+) -> Program:
+    """
+    The program of `model`; LoweringError names what the backend cannot do.
+
+    With `vmap` it runs on a batch of what the model takes, with `buckets` it pads that.
+    """
+    for option, given in (("vmap", vmap), ("buckets", buckets)):
+        if given and backend != "jax":
+            raise LoweringError(f"{option}: found backend {backend!r}, wanted 'jax'")
+    options = {"vmap": True} if vmap else {"buckets": buckets} if buckets else {}
     chosen = _backend(backend)
     table = chosen.TABLE
     expand_where(
@@ -224,6 +278,7 @@ def lower(model: Model, backend: str) -> Program:
             title,
             input_specs(model),
             output_specs(model),
+            **options,
         )
     except LoweringError as error:
         raise LoweringError(f"backend {backend}: {error}") from error

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -29,7 +29,7 @@ from .driver import (
 )
 from .model import Model, name_entry
 from .oracle import graph_tensors, run_oracle
-from .pipelines import run_pipeline, spec_of
+from .pipelines import Instrument, run_pipeline, spec_of
 
 TOLERANCE = {
     "float64": 1e-10,
@@ -112,13 +112,14 @@ def verify(
     tolerance: float | None = None,
     inputs: Mapping[str, Array] | None = None,
     original: str | Path | onnx.ModelProto | None = None,
+    instruments: Sequence[Instrument] = (),
 ) -> Verification:
     """
     Run a model of ours and the file in an oracle on the same (random) input.
 
     The oracle runs `original`: the ONNX file that `source` was made from, by default
-    `source` itself. Raises SardonyxError if either cannot run; a mismatch is in the
-    result.
+    `source` itself. `instruments` look on as the passes run. Raises SardonyxError if
+    either cannot run; a mismatch is in the result.
     """
     runs = source if original is None else original
     if not isinstance(runs, onnx.ModelProto) and Path(runs).suffix == ".mlir":
@@ -130,15 +131,14 @@ def verify(
     if dims:
         specialize(model, dims)
     names = [value.name for value in model.outputs]
-    passes = run_pipeline(model, pipeline)
+    spec = spec_of(pipeline, backend)
+    passes = run_pipeline(model, spec, instruments)
     tensors = graph_tensors(runs)
     watched = _outputs(model, names, tensors)
     if per_op:
         watched += _ops(model, tensors)
-    _expose(model, watched[len(names) :])
-    executable = Executable(
-        model, backend, spec_of(pipeline), lower(model, backend), passes
-    )
+    expose(model, [w.value for w in watched[len(names) :]])
+    executable = Executable(model, backend, spec, lower(model, backend), passes)
     given = random_by_name(executable, dims or {}, seed, inputs)
     found = call_by_name(executable, given)
     wanted = run_oracle(against, runs, given, [w.tensor for w in watched])
@@ -147,7 +147,7 @@ def verify(
         for w, a in zip(watched, found, strict=True)
     ]
     judged = _softened(compared, watched, wanted)
-    return Verification(judged, backend, spec_of(pipeline), against)
+    return Verification(judged, backend, spec, against)
 
 
 def compare(
@@ -161,6 +161,8 @@ def compare(
     """How far `found` is from `wanted`; nan equals nan, infinities equal themselves."""
     if isinstance(wanted, list) or wanted is None:
         return _compare_sequences(name, kind, node, found, wanted, tolerance)
+    if isinstance(wanted, dict):
+        found, wanted = _map_values(found, cast(dict[Any, Any], wanted))
     a, b = np.asarray(found), np.asarray(wanted)
     limit = TOLERANCE.get(b.dtype.name, 0.0)
     limit = tolerance if tolerance is not None and limit else limit
@@ -175,6 +177,21 @@ def compare(
     return Comparison(
         name, kind, node, str(a.dtype), shape, absolute, relative, ulp, limit, ok
     )
+
+
+def _map_values(found: Any, wanted: dict[Any, Any]) -> tuple[Array, Array]:
+    """
+    The values of two maps in one order; an empty array for one with other keys.
+
+    ONNX Runtime hands numbers over as Python's own, so they are taken as ours are.
+    """
+    theirs = np.array(list(wanted.values()))
+    if not isinstance(found, dict) or found.keys() != wanted.keys():
+        return np.zeros(0), theirs[None]
+    values = cast(dict[Any, Any], found)
+    ours = np.array([values[key] for key in wanted])
+    same = ours.dtype.kind == theirs.dtype.kind
+    return ours, theirs.astype(ours.dtype) if same else theirs
 
 
 def _compare_sequences(
@@ -255,8 +272,8 @@ def _outputs(model: Model, names: Sequence[str], tensors: set[str]) -> list[_Wat
     results = list(zip(names, model.results, strict=True))
     watched = [_Watched("output", name, _node(value), value) for name, value in results]
     for _, value in results:
-        logits = _logits(value)
-        tensor = _tensor(logits) if logits is not None else None
+        logits = logits_of(value)
+        tensor = tensor_of(logits) if logits is not None else None
         if logits is not None and tensor is not None and tensor in tensors:
             watched.append(_Watched("logits", tensor, _node(value), logits))
     return watched
@@ -284,7 +301,7 @@ def _node(value: SSAValue) -> str:
 _RESHAPING = ("onnx.Reshape", "onnx.Flatten", "onnx.Identity", "onnx.Squeeze")
 
 
-def _logits(value: SSAValue) -> SSAValue | None:
+def logits_of(value: SSAValue) -> SSAValue | None:
     """
     The operand of the softmax that `value` is, through reshapes; None if it is none.
     """
@@ -300,7 +317,8 @@ def _behind_reshapes(value: SSAValue) -> SSAValue:
     return value
 
 
-def _tensor(value: SSAValue) -> str | None:
+def tensor_of(value: SSAValue) -> str | None:
+    """The name of the file's tensor that `value` is, if it is known."""
     if not isinstance(value, OpResult):
         return None
     results = [r for r in value.op.results if not is_none(r.type)]
@@ -308,14 +326,14 @@ def _tensor(value: SSAValue) -> str | None:
     return names[results.index(value)] if len(names) == len(results) else None
 
 
-def _expose(model: Model, watched: Sequence[_Watched]) -> None:
-    """Make the function return the watched values too."""
+def expose(model: Model, values: Sequence[SSAValue]) -> None:
+    """Make the function return these values of its body too."""
     main = model.main
     last = main.body.block.last_op
     assert isinstance(last, ReturnOp), "a function ends with a return"
-    last.operands = [*last.operands, *(w.value for w in watched)]
+    last.operands = [*last.operands, *values]
     entries = list(main.res_attrs.data) if main.res_attrs is not None else []
-    entries += [name_entry(f"watched {i}") for i in range(len(watched))]
+    entries += [name_entry(f"watched {i}") for i in range(len(values))]
     main.res_attrs = ArrayAttr[DictionaryAttr](entries)
     update_function_type(main)
 
@@ -333,15 +351,32 @@ def _softened(
     logits no implementation agrees better with another. The logits are held to ``t``
     beside it.
     """
-    largest: dict[str, float] = {}
-    for w in watched:
-        if w.kind == "logits":
-            finite = np.nan_to_num(np.abs(wanted[w.tensor]).astype(np.float64))
-            largest[w.node] = float(finite.max(initial=0.0))
-    softened: list[Comparison] = []
+    largest = {
+        w.node: magnitude(wanted[w.tensor]) for w in watched if w.kind == "logits"
+    }
+    judged: list[Comparison] = []
     for c, w in zip(compared, watched, strict=True):
         if w.kind == "output" and w.node in largest:
-            limit = c.tolerance * max(1.0, 2 * largest[w.node])
-            c = replace(c, tolerance=limit, ok=c.relative <= limit)
-        softened.append(c)
-    return tuple(softened)
+            c = softened(c, largest[w.node])
+        judged.append(c)
+    return tuple(judged)
+
+
+def softened(compared: Comparison, largest_logit: float) -> Comparison:
+    """A softmax's comparison, judged by what the tolerance of its logits implies."""
+    limit = compared.tolerance * max(1.0, 2 * largest_logit)
+    return replace(compared, tolerance=limit, ok=compared.relative <= limit)
+
+
+def magnitude(logits: Array) -> float:
+    """``max|x|``."""
+    finite = np.nan_to_num(np.abs(logits).astype(np.float64))
+    return float(finite.max(initial=0.0))
+
+
+def softmax_logits(model: Model) -> dict[str, str]:
+    """The outputs that are softmaxes, each with the file's tensor of its logits."""
+    names = [value.name for value in model.outputs]
+    logits = {n: logits_of(v) for n, v in zip(names, model.results, strict=True)}
+    tensors = {n: tensor_of(v) for n, v in logits.items() if v is not None}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}

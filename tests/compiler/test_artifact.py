@@ -16,7 +16,7 @@ import pytest
 from onnx import helper
 from sardonyx.compiler import compile_model, load_artifact
 from sardonyx.compiler.artifact import FILES, ArtifactError
-from sardonyx.compiler.pipelines import PIPELINES
+from sardonyx.compiler.pipelines import LOWERING, PIPELINES
 from sardonyx.dialects.onnx.types import DTYPE_NAMES
 
 BACKENDS = pytest.mark.parametrize("backend", ["numpy", "jax"])
@@ -87,7 +87,8 @@ def test_the_manifest(mlp: Path, tmp_path: Path, backend: str) -> None:
     assert manifest["format"] == 1
     assert manifest["model"] == "mlp"
     assert manifest["backend"] == backend
-    assert manifest["pipeline"] == ",".join(PIPELINES["O2"])
+    lowering = LOWERING.get(backend, ())
+    assert manifest["pipeline"] == ",".join([*PIPELINES["O2"], *lowering])
     assert manifest["dims"] == ["batch"]
     shapes = {e["name"]: e["shape"] for e in manifest["inputs"] + manifest["outputs"]}
     assert shapes == {"x": ["batch", 8], "y": ["batch", 4], "hidden": ["batch", 6]}

@@ -17,7 +17,7 @@ from sardonyx.compiler.pipelines import PIPELINES
 from sardonyx.compiler.text import read_text
 from sardonyx.passes import get_all_passes
 
-COMMANDS = ("compile", "run", "verify", "opt", "passes", "demo")
+COMMANDS = ("compile", "run", "verify", "bench", "opt", "passes", "why", "diff", "demo")
 
 
 def command(*arguments: Any) -> subprocess.CompletedProcess[str]:

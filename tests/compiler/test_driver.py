@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from sardonyx.compiler import SardonyxError, compile_model, import_model
 from sardonyx.compiler.driver import InputError, call_by_name
-from sardonyx.compiler.pipelines import PIPELINES
+from sardonyx.compiler.pipelines import LOWERING, PIPELINES
 from sardonyx.dialects.errors import SardonyxError as Base
 
 BACKENDS = pytest.mark.parametrize("backend", ["numpy", "jax"])
@@ -65,7 +65,7 @@ def test_what_is_given_is_left_as_it_is(mlp_proto: onnx.ModelProto) -> None:
 def test_jax_at_o2_is_the_default(mlp_proto: onnx.ModelProto) -> None:
     executable = compile_model(mlp_proto)
     assert executable.backend == "jax"
-    assert executable.pipeline == ",".join(PIPELINES["O2"])
+    assert executable.pipeline == ",".join([*PIPELINES["O2"], *LOWERING["jax"]])
     assert all(isinstance(a, jax.Array) for a in executable(draw(1, 8)))
 
 
