@@ -25,6 +25,7 @@ from xdsl.passes import ModulePass, PassPipeline
 NAMES = sorted(get_all_passes())
 SPECS = [
     'fixpoint{passes="cse,dce" max-rounds=3}',
+    "assign-layout",
     "fold-constants",
     "fold-constants{max_growth=8}",
     "remove-identities",

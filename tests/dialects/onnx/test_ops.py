@@ -179,7 +179,8 @@ def test_every_schema_has_a_class() -> None:
     assert found == wanted
     held = {op.name for dialect in DIALECTS for op in dialect.operations}
     assert held == OPS.keys() | {"onnx.none", "onnx.yield"}
-    assert {domain for domain, _ in wanted} == PREFIXES.keys()
+    # The ops of another layout are ours, and have a dialect of their own.
+    assert {domain for domain, _ in wanted} == PREFIXES.keys() - {"sardonyx.nhwc"}
 
 
 # onnx takes AffineGrid for random, for the If in its function body.
