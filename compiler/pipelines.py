@@ -66,8 +66,8 @@ _NAMED = (until_settled(*CLEAN), *NAME, until_settled(*CLEAN))
 PIPELINES: dict[str, tuple[str, ...]] = {
     "O0": (),
     "O1": (until_settled(*CLEAN),),
-    "O2": (*_NAMED, until_settled(*FUSE)),
-    "O3": (*_NAMED, until_settled(*FUSE)),
+    "O2": (*_NAMED, until_settled(*FUSE), "infer-types"),
+    "O3": (*_NAMED, until_settled(*FUSE), "infer-types"),
 }
 """The passes of each optimization level, in order. -O3 has nothing more yet."""
 

@@ -26,6 +26,7 @@ _FOLDERS = {
     "fuse-pads": "fusion",
     "fuse-rotary": "fusion",
     "fuse-softmax": "fusion",
+    "infer-types": "",
     "inline-control-flow": "cleanup",
     "merge-constants": "cleanup",
     "merge-products": "fusion",

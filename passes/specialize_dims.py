@@ -82,7 +82,7 @@ class SpecializeDimsPass(ModulePass):
                 raise SardonyxError(
                     f"{describe(inner)} with {shown}: {error}"
                 ) from error
-            _infer_again(inner, integers)
+            infer_again(inner, integers)
         for inner in op.ops:
             if isinstance(inner, FuncOp):
                 update_function_type(inner)
@@ -108,7 +108,8 @@ def _retype(value: SSAValue, kind: Attribute) -> None:
         Rewriter.replace_value_with_new_type(value, kind)
 
 
-def _infer_again(op: Operation, integers: IntegerValues) -> None:
+def infer_again(op: Operation, integers: IntegerValues) -> None:
+    """Give the results of `op` the types that its operands have by now."""
     if not isinstance(op, OnnxOp) or op.has_body or op.name == "onnx.Constant":
         return
     if isinstance(op, ExtensionOp):

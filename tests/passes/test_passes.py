@@ -27,6 +27,7 @@ SPECS = [
     'fixpoint{passes="cse,dce" max-rounds=3}',
     "assign-layout",
     "fold-constants",
+    "infer-types",
     "fold-constants{max_growth=8}",
     "remove-identities",
     "fold-affine",
