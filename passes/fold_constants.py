@@ -182,7 +182,9 @@ class FoldConstantsPass(ModulePass):
         integers, journal = IntegerValues(store), journal_of(ctx)
         ops = list(op.walk())
         given = sum(_elements(o.results[0]) for o in ops if o.name == "onnx.Constant")
-        budget = max(MIN_BUDGET, MAX_MULTIPLE * given)
+        if store.fold_budget is None:
+            # Set once: a later round must not begin anew from what the last one wrote.
+            store.fold_budget = max(MIN_BUDGET, MAX_MULTIPLE * given)
         for inner in ops:
             if inner.parent is None:
                 continue
@@ -190,12 +192,12 @@ class FoldConstantsPass(ModulePass):
                 continue
             size = sum(map(_elements, inner.results))
             reason = blocked(inner, store, self.max_growth)
-            if reason is None and size > budget:
+            if reason is None and size > store.fold_budget:
                 reason = f"its {size} elements are more than are left to fold"
             known = _known_integers(inner, integers)
             folded = _folded(inner, store) if reason is None else reason
             if not isinstance(folded, str):
-                budget -= size
+                store.fold_budget -= size
                 journal.rewrote("constant", inner)
                 _replace(inner, store, folded)
             elif known is not None:

@@ -121,6 +121,8 @@ class WeightStore:
     """Named weights. Keys are stable: a key that was given out keeps its tensor."""
 
     _weights: dict[str, Weight] = field(default_factory=dict[str, Weight])
+    fold_budget: int | None = None
+    """How many elements folding may still write; None until it begins."""
 
     def add(self, key: str, weight: Weight | Array) -> str:
         """
@@ -157,7 +159,7 @@ class WeightStore:
 
     def copy(self) -> WeightStore:
         """A store with the same weights, to which more can be added apart."""
-        return WeightStore(dict(self._weights))
+        return WeightStore(dict(self._weights), self.fold_budget)
 
 
 @dataclass
