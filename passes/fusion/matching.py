@@ -178,8 +178,16 @@ class Product:
 _MULTIPLYING = ("Div", "Mul", "Neg", "Pow", "Reciprocal", "Sqrt")
 
 
+MAX_PRODUCTS = 12
+"""How deep products are followed: shared ones would double with every level."""
+
+
 def product_of(
-    value: SSAValue, store: WeightStore, shared: bool = False, power: float = 1
+    value: SSAValue,
+    store: WeightStore,
+    shared: bool = False,
+    power: float = 1,
+    depth: int = MAX_PRODUCTS,
 ) -> Product:
     """
     `value` as a product: through Mul, Div, Neg, Reciprocal, Sqrt and Pow by -1/2 or -1.
@@ -192,7 +200,7 @@ def product_of(
         if found > 0 or (found and power == 1):
             return Product(float(found) ** power, (), ())
         return Product(1, (Factor(value, power),), ())
-    op = producer(value, *_MULTIPLYING)
+    op = producer(value, *_MULTIPLYING) if depth else None
     parts = None if op is None else _parts(op, power, store)
     if op is None or parts is None:
         return Product(1, (Factor(value, power),), ())
@@ -202,7 +210,7 @@ def product_of(
     for part, exponent in parts:
         inner = Product(1, (Factor(part, exponent),), ())
         if shared or part.has_one_use() or uniform(part, store) is not None:
-            inner = product_of(part, store, shared, exponent)
+            inner = product_of(part, store, shared, exponent, depth - 1)
         number *= inner.number
         factors += inner.factors
         ops = [*inner.ops, *ops]
