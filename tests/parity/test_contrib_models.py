@@ -140,7 +140,8 @@ def test_blocked(name: str, backend: str, tmp_path: Path) -> None:
         ("squeezenet", ALL, "jax", BLOCKED),
         ("shufflenet", ALL, "numpy", BLOCKED | {"com.microsoft.nchwc:ReorderInput"}),
     ],
-    ids=str,
+    # A set has no order: each worker of pytest-xdist would name the case differently.
+    ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_classifiers(
     classifier: Any,
