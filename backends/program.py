@@ -24,6 +24,8 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from ..dialects.errors import SardonyxError
+from ..dialects.fusion import RegionOp
+from ..dialects.fusion import YieldOp as RegionYieldOp
 from ..dialects.onnx import (
     DenseAttr,
     Dim,
@@ -161,14 +163,18 @@ class Emitter(ABC):
         if self.level > MAX_NESTING:
             raise LoweringError(f"control flow nests deeper than {MAX_NESTING}")
         for op in block.ops:
-            if isinstance(op, OnnxOp):
+            if isinstance(op, OnnxOp | RegionOp):
                 self._emit_op(op)
             elif isinstance(op, NoneOp):
                 self.names[op.result] = "None"
             elif isinstance(op, ReturnOp):
                 self._emit_return(op)
-            elif not isinstance(op, YieldOp):
-                raise LoweringError(f"no backend has a kernel for {op.name}")
+            elif not isinstance(op, YieldOp | RegionYieldOp):
+                self.emit_other(op)
+
+    def emit_other(self, op: Operation) -> None:
+        """Write an op of another dialect."""
+        raise LoweringError(f"no backend has a kernel for {op.name}")
 
     def _emit_return(self, op: ReturnOp) -> None:
         values = [self.name(value) for value in op.arguments]
@@ -178,21 +184,48 @@ class Emitter(ABC):
     def _paste_kernels(self, main: FuncOp) -> None:
         # Before any value is named, so that no value takes a kernel's name.
         for op in main.walk():
-            if isinstance(op, OnnxOp) and not op.has_body and op.name in self.table:
+            if not isinstance(op, OnnxOp) or op.has_body or op.name not in self.table:
+                continue
+            if not self.is_function(op.parent_op()):
                 self.pasted.add(self.kernel(op))
         self.reserve(*self.pasted.names)
 
     # --- ops ---
 
-    def _emit_op(self, op: OnnxOp) -> None:
-        if op.name == "onnx.Constant":
+    def _emit_op(self, op: OnnxOp | RegionOp) -> None:
+        if isinstance(op, RegionOp):
+            self.emit_fused(op)
+        elif op.name == "onnx.Constant":
             self._emit_constant(op)
         elif op.has_body:
             self.emit_region_op(op)
         elif op.name not in self.table:
             raise LoweringError(f"{describe(op)}: no kernel and no function body")
         else:
-            self.line(f"{self._targets(op)} = {self.call(op)}  # {origin(op)}")
+            self.emit_call(op)
+
+    def emit_call(self, op: OnnxOp) -> None:
+        """Write an op that is a call of its kernel."""
+        targets = self.targets(op)
+        self.line(f"{targets} = {self.placed(op, self.call(op))}  # {origin(op)}")
+
+    def is_function(self, op: Operation | None) -> bool:
+        """Whether `op` is a fused region that is written as a function of its own."""
+        del op  # backends may write some so
+        return False
+
+    def emit_fused(self, op: RegionOp) -> None:
+        """Write a fused region: its ops one by one, where nothing better is known."""
+        for argument, value in zip(op.block.args, op.inputs, strict=True):
+            self.names[argument] = self.name(value)
+        self.emit_block(op.block)
+        for result, value in zip(op.outputs, op.yielded, strict=True):
+            self.names[result] = self.name(value)
+
+    def placed(self, op: OnnxOp | RegionOp, call: str) -> str:
+        """The expression of a `call` of the kernel of `op`, its results in place."""
+        del op  # backends may have places for its results
+        return call
 
     def kernel(self, op: OnnxOp) -> Kernel:
         """The kernel that `op` calls."""
@@ -227,7 +260,8 @@ class Emitter(ABC):
             return False
         return count > 1 and parameter.default is None
 
-    def _targets(self, op: OnnxOp) -> str:
+    def targets(self, op: OnnxOp) -> str:
+        """The names that what the kernel of `op` gives is assigned to."""
         parameters = _parameters(self.kernel(op))
         names = [
             "_" if is_none(result.type) else self.define(result, result.name_hint)
@@ -302,7 +336,7 @@ def yielded(block: Block) -> Sequence[SSAValue]:
 def origin(op: Operation) -> str:
     """What a line came from: the ONNX nodes, escaped, and the operator."""
     names = ", ".join(ascii(name)[1:-1] for name in node_names(op))
-    kind = op.name.partition(".")[2]
+    kind = op.label if isinstance(op, RegionOp) else op.name.partition(".")[2]
     return f"{kind} {names}" if names else kind
 
 

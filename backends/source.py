@@ -52,6 +52,21 @@ class Pasted:
         """Paste `function` and what it uses, once; returns its name in the program."""
         return self._add(function.__module__, function.__name__)
 
+    def write(self, wanted: str, text: str) -> str:
+        """
+        Paste a function of ours; returns its name in the program, like `wanted`.
+
+        `text` begins with its parameters: ``(x):`` and the lines of the body.
+        """
+        name, count = wanted, 1
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        self._texts[name] = f"def {name}{text}"
+        self.blocks.append(self._texts[name])
+        return name
+
     @property
     def names(self) -> frozenset[str]:
         """The names that the program has taken."""

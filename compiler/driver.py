@@ -19,7 +19,9 @@ import onnx
 from ..backends import runtime
 from ..backends.program import Buckets, InputSpec, LoweringError, Program
 from ..dialects.errors import SardonyxError
+from ..dialects.fusion import inline_regions
 from ..passes.expand_functions import expand_where
+from ..passes.schedule.plan_memory import plan_again
 from ..passes.specialize_dims import SpecializeDimsPass
 from .buckets import buckets_of
 from .collection import collection_paused
@@ -31,6 +33,9 @@ from .text import read_text
 from .weights import Progress, ignored
 
 BACKENDS = ("numpy", "jax")
+
+RUNS_REGIONS = frozenset(["numpy"])
+"""Those that write a fused region as one kernel; XLA fuses by itself."""
 
 
 @dataclass(repr=False)
@@ -50,6 +55,8 @@ class Executable:
     passes: list[PassRun] = field(default_factory=list[PassRun])
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     """How long each stage took."""
+    refused: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What `--refuse-slower` measured before, for the manifest; else nothing."""
 
     def __repr__(self) -> str:
         takes = ", ".join(map(str, self.inputs))
@@ -211,6 +218,7 @@ def compile_model(
     vmap: bool = False,
     instruments: Sequence[Instrument] = (),
     buckets: Mapping[str, Sequence[int]] | None = None,
+    memory_limit: int | None = None,
 ) -> Executable:
     """
     Compile a model: a path, a ModelProto or an imported `Model` (left as it is).
@@ -220,7 +228,9 @@ def compile_model(
     axis, ``batch``, and the model runs on each slice of it. `instruments` look on as
     the passes run. With `buckets` (on JAX), the sizes of a dimension, inputs are padded
     to the next of them, so that no more shapes are compiled; what is longer than all is
-    compiled for its own. Raises SardonyxError in one line.
+    compiled for its own. With `memory_limit` (on NumPy), the artifact that is saved
+    holds at most so many bytes of its weights in memory; see `numpy.streaming`. Raises
+    SardonyxError in one line.
     """
     if backend not in BACKENDS:
         raise SardonyxError(
@@ -239,7 +249,7 @@ def compile_model(
     spec = spec_of(pipeline, backend)
     passes = run_pipeline(model, spec, instruments)
     start = _lap(seconds, "passes", start)
-    program = lower(model, backend, vmap, padded)
+    program = lower(model, backend, vmap, padded, memory_limit)
     _lap(seconds, "lower", start)
     return Executable(model, backend, spec, program, passes, seconds)
 
@@ -252,24 +262,40 @@ def specialize(model: Model, dims: Mapping[str, int]) -> None:
 
 @collection_paused()
 def lower(
-    model: Model, backend: str, vmap: bool = False, buckets: Buckets | None = None
+    model: Model,
+    backend: str,
+    vmap: bool = False,
+    buckets: Buckets | None = None,
+    memory_limit: int | None = None,
 ) -> Program:
     """
     The program of `model`; LoweringError names what the backend cannot do.
 
-    With `vmap` it runs on a batch of what the model takes, with `buckets` it pads that.
+    With `vmap` it runs on a batch of what the model takes, with `buckets` it pads that;
+    with `memory_limit` it holds at most so many bytes of its weights.
     """
     for option, given in (("vmap", vmap), ("buckets", buckets)):
         if given and backend != "jax":
             raise LoweringError(f"{option}: found backend {backend!r}, wanted 'jax'")
-    options = {"vmap": True} if vmap else {"buckets": buckets} if buckets else {}
+    options: dict[str, Any] = {"vmap": True} if vmap else {}
+    if buckets:
+        options["buckets"] = buckets
+    if memory_limit is not None:
+        if backend != "numpy":
+            found = f"memory limit: found backend {backend!r}"
+            raise LoweringError(f"{found}, wanted 'numpy'")
+        options["memory_limit"] = memory_limit
     chosen = _backend(backend)
     table = chosen.TABLE
+    if backend not in RUNS_REGIONS:
+        inline_regions(model.module)
     expand_where(
         model.module,
         model.context.store,
         lambda op: op.name not in table and op.name != "onnx.Constant",
     )
+    # What was expanded, or rewritten by passes after it, is not as it was planned.
+    plan_again(model.main)
     title = f"{ascii(model.name)[1:-1] or 'model'}, compiled by sardonyx for {backend}."
     try:
         return chosen.write_program(

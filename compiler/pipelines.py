@@ -17,9 +17,11 @@ from xdsl.utils.arg_spec import parse_pipeline as parse_pipeline_spec
 from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 
 from ..dialects.errors import SardonyxError
+from ..dialects.fusion import RegionOp
 from ..dialects.onnx.journal import Journal
 from ..dialects.onnx.provenance import describe
 from ..passes.fixpoint import FixpointPass
+from ..passes.spare import SparePass
 from .collection import collection_paused
 from .model import Model
 
@@ -62,16 +64,27 @@ def until_settled(*passes: str) -> str:
     return f'fixpoint{{passes="{",".join(passes)}"}}'
 
 
+SOMETIMES = ("simplify-algebra", "merge-products")
+"""Passes that make some programs faster and others slower: measuring tells."""
+
 _NAMED = (until_settled(*CLEAN), *NAME, until_settled(*CLEAN))
 PIPELINES: dict[str, tuple[str, ...]] = {
     "O0": (),
     "O1": (until_settled(*CLEAN),),
     "O2": (*_NAMED, until_settled(*FUSE), "infer-types"),
-    "O3": (*_NAMED, until_settled(*FUSE), "infer-types"),
+    "O3": (*_NAMED, *SOMETIMES, until_settled(*FUSE), "infer-types"),
 }
-"""The passes of each optimization level, in order. -O3 has nothing more yet."""
+"""
+The passes of each optimization level, in order.
 
-LOWERING: dict[str, tuple[str, ...]] = {"jax": ("assign-layout", "cse")}
+-O3 has those of -O2 and more, which are worth it only where what they do is measured:
+`compile -O3` undoes what is slower (`debug.refuse`).
+"""
+
+LOWERING: dict[str, tuple[str, ...]] = {
+    "jax": ("assign-layout", "cse"),
+    "numpy": ("assign-layout", "cse", "fuse-regions", "plan-memory"),
+}
 """What runs after a level's passes, by the backend that the model is compiled for."""
 
 LOWERING_LEVELS = frozenset(["O2", "O3"])
@@ -81,6 +94,23 @@ TELLING = frozenset([*CLEAN, *NAME, *FUSE])
 """
 Passes of which the journal has every rewrite, and those that only remove ops: whether
 they changed something is known without a look at the text.
+"""
+
+HARMLESS = frozenset(
+    [
+        *CLEAN,
+        "canonicalize",
+        "infer-types",
+        "merge-constants",
+        "reorder",
+        "simplify-reductions",
+        "specialize-dims",
+    ]
+)
+"""
+Passes that only take work away, or say what is wanted: they are not undone.
+
+Neither are those that quantize or shard.
 """
 
 XDSL_PASSES = ("canonicalize", "cse", "dce")
@@ -258,9 +288,16 @@ def parse_pipeline(spec: str) -> tuple[ModulePass, ...]:
             raise
         raise PipelineError(f"pipeline {spec!r}: {_first_line(error)}") from error
     for one in passes:
-        if isinstance(one, FixpointPass):
-            parse_pipeline(spec_of(one.passes))
+        _parse_within(one)
     return passes
+
+
+def _parse_within(one: ModulePass) -> None:
+    """Raise PipelineError unless the passes that `one` runs can be read."""
+    if isinstance(one, FixpointPass):
+        parse_pipeline(spec_of(one.passes))
+    elif isinstance(one, SparePass):
+        parse_pipeline(one.passes)
 
 
 @collection_paused()
@@ -345,7 +382,7 @@ class _Runner:
 
     def _until_settled(self, group: FixpointPass) -> None:
         passes = parse_pipeline(spec_of(group.passes))
-        telling = all(one.name in TELLING for one in passes)
+        telling = all(map(_tells, passes))
         for _ in range(group.max_rounds):
             start, before = len(self.runs), self._state(telling)
             for one in passes:
@@ -359,6 +396,13 @@ class _Runner:
         """What differs when the module does, beside what journals tell."""
         module = self.model.module
         return sum(1 for _ in module.walk()) if telling else str(module)
+
+
+def _tells(one: ModulePass) -> bool:
+    """Whether what `one` changes is known from its journal and the number of ops."""
+    if isinstance(one, SparePass):
+        return all(map(_tells, one.pipeline()))
+    return one.name in TELLING
 
 
 def _verify(model: Model, one: ModulePass) -> None:
@@ -387,6 +431,7 @@ _QUIET = frozenset(
         "builtin.module",
         "func.func",
         "func.return",
+        "fusion.yield",
         "onnx.Constant",
         "onnx.none",
         "onnx.yield",
@@ -395,8 +440,17 @@ _QUIET = frozenset(
 
 
 def count_ops(model: Model) -> int:
-    """How many ops the module has, constants, absent values and functions aside."""
-    return sum(op.name not in _QUIET for op in model.module.walk())
+    """
+    How many ops the module has, constants, absent values and functions aside.
+
+    A fused region is one op.
+    """
+    return sum(map(_counted, model.module.walk()))
+
+
+def _counted(op: Operation) -> int:
+    # What is within a region is walked over too.
+    return 1 - len(op.ops) if isinstance(op, RegionOp) else op.name not in _QUIET
 
 
 def _first_line(error: BaseException) -> str:

@@ -53,6 +53,30 @@ def _nhwc() -> Dialect:
     return Nhwc
 
 
+def _quant() -> Dialect:
+    from ..dialects.quant import Quant
+
+    return Quant
+
+
+def _sched() -> Dialect:
+    from ..dialects.sched import Sched
+
+    return Sched
+
+
+def _fusion() -> Dialect:
+    from ..dialects.fusion import Fusion
+
+    return Fusion
+
+
+def _sdy() -> Dialect:
+    from ..dialects.sdy import Sdy
+
+    return Sdy
+
+
 DIALECTS: dict[str, Callable[[], Dialect]] = {
     "onnx": _onnx,
     "onnx_ml": _onnx_ml,
@@ -61,6 +85,10 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "microsoft": _microsoft,
     "microsoft_nchwc": _microsoft_nchwc,
     "nhwc": _nhwc,
+    "fusion": _fusion,
+    "quant": _quant,
+    "sched": _sched,
+    "sdy": _sdy,
 }
 
 GROUP = "sardonyx.passes"

@@ -188,14 +188,14 @@ class FoldConstantsPass(ModulePass):
         for inner in ops:
             if inner.parent is None:
                 continue
-            if not isinstance(inner, OnnxOp) or not journal.permits():
+            if not isinstance(inner, OnnxOp) or not journal.permits(inner):
                 continue
             size = sum(map(_elements, inner.results))
             reason = blocked(inner, store, self.max_growth)
             if reason is None and size > store.fold_budget:
                 reason = f"its {size} elements are more than are left to fold"
             known = _known_integers(inner, integers)
-            folded = _folded(inner, store) if reason is None else reason
+            folded = fold(inner, store) if reason is None else reason
             if not isinstance(folded, str):
                 store.fold_budget -= size
                 journal.rewrote("constant", inner)
@@ -214,7 +214,7 @@ class FoldConstantsPass(ModulePass):
         return tuple(cls(max_growth=limit) for limit in (1024, 65536, 1 << 22))
 
 
-def _folded(op: OnnxOp, store: WeightStore) -> Sequence[Array | Weight | None] | str:
+def fold(op: OnnxOp, store: WeightStore) -> Sequence[Array | Weight | None] | str:
     """What the results of `op` are, or why its kernel does not take the operands."""
     sources = [constant_of(value, store) for value in op.operands]
     size = sum(_elements(result) for result in op.results)

@@ -70,7 +70,9 @@ class OnnxPattern(RewritePattern, ABC, Generic[Found]):
         found = self.decide(op)
         if isinstance(found, Declined):
             self.journal.declined(self.name, op, found)
-        elif self.journal.permits():
+        elif self.journal.spares(op):
+            self.journal.declined(self.name, op, Declined("its node is spared"))
+        elif self.journal.permits(op):
             self._apply(op, found, rewriter)
 
     def _apply(self, op: OnnxOp, found: Found, rewriter: PatternRewriter) -> None:

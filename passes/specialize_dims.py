@@ -18,6 +18,8 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from ..dialects.errors import SardonyxError
+from ..dialects.fusion import RegionOp
+from ..dialects.fusion import YieldOp as RegionYieldOp
 from ..dialects.onnx import OnnxOp, store_of
 from ..dialects.onnx.extension import ExtensionOp
 from ..dialects.onnx.infer import InferenceError, result_types
@@ -109,7 +111,19 @@ def _retype(value: SSAValue, kind: Attribute) -> None:
 
 
 def infer_again(op: Operation, integers: IntegerValues) -> None:
-    """Give the results of `op` the types that its operands have by now."""
+    """
+    Give the results of `op` the types that its operands have by now.
+
+    What is within a fused region comes after it.
+    """
+    if isinstance(op, RegionOp):
+        for argument, value in zip(op.block.args, op.inputs, strict=True):
+            _retype(argument, value.type)
+    if isinstance(op, RegionYieldOp):
+        region = op.parent_op()
+        assert isinstance(region, RegionOp), "fusion.yield ends a region"
+        for result, value in zip(region.outputs, op.operands, strict=True):
+            _retype(result, value.type)
     if not isinstance(op, OnnxOp) or op.has_body or op.name == "onnx.Constant":
         return
     if isinstance(op, ExtensionOp):

@@ -109,7 +109,8 @@ def test_every_package_is_installed():
         for path in sources()
         if path.name == "__init__.py"
     }
-    assert listed == found
+    # Which has data alone.
+    assert listed == found | {"sardonyx.targets"}
 
 
 @pytest.mark.parametrize("folder", ["backends", "compiler", "dialects", "passes"])

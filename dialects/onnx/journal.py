@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from xdsl.ir import Attribute, Operation
 
-from .provenance import described
+from .provenance import described, node_names
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,18 @@ class Journal:
     """How often a reason was met where the pattern's shape was not there."""
     kept: bool = False
     """Whether the pass at hand writes it; without that, nothing in it says nothing."""
+    spared: frozenset[str] = frozenset()
+    """The names of the nodes at whose ops no rewrite may begin."""
 
-    def permits(self) -> bool:
-        """Whether one more rewrite may be made."""
-        return self.limit is None or len(self.rewrites) < self.limit
+    def permits(self, op: Operation | None = None) -> bool:
+        """Whether one more rewrite may be made, and begin at `op` if there is one."""
+        if self.limit is not None and len(self.rewrites) >= self.limit:
+            return False
+        return op is None or not self.spares(op)
+
+    def spares(self, op: Operation) -> bool:
+        """Whether `op` is of a node that is left alone."""
+        return bool(self.spared) and not self.spared.isdisjoint(node_names(op))
 
     def rewrote(
         self, pattern: str, op: Operation, gave: Sequence[Operation] = ()

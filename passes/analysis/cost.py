@@ -13,6 +13,7 @@ from functools import reduce
 from xdsl.dialects.builtin import DenseArrayBase
 from xdsl.ir import Block, Operation, SSAValue
 
+from ...dialects.fusion import RegionOp
 from ...dialects.onnx import DenseAttr, Dim, OnnxOp, WeightAttr, YieldOp
 from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.integers import IntegerValues
@@ -62,13 +63,17 @@ def op_cost(op: Operation, integers: IntegerValues | None = None) -> Cost:
     """
     The cost of `op`. Constants and terminators cost nothing.
 
-    An If costs what its larger branch does, amount by amount; a Loop or Scan its body
-    times its trips, and what cannot be known before running is None. `integers` (of the
-    module's store) tells trip counts and the like that are computed in the graph.
+    A fused region costs what its ops do, but reads and writes only its operands and
+    results. An If costs what its larger branch does, amount by amount; a Loop or Scan
+    its body times its trips, and what cannot be known before running is None.
+    `integers` (of the module's store) tells trip counts and the like that are computed
+    in the graph.
     """
     if op.name in CONSTANTS or not op.results:
         return FREE
     integers = IntegerValues(None) if integers is None else integers
+    if isinstance(op, RegionOp):
+        return _fused_cost(op, integers)
     if not isinstance(op, OnnxOp):
         return Cost(None, None, None, None, None)
     if op.has_body:
@@ -81,6 +86,14 @@ def op_cost(op: Operation, integers: IntegerValues | None = None) -> Cost:
         bytes_written(op),
         parameters_of(op),
     )
+
+
+def _fused_cost(op: RegionOp, integers: IntegerValues) -> Cost:
+    """The work of all in a fused region; what its ops hand on stays in the cache."""
+    within = block_cost(op.block, integers)
+    read = _sum([bytes_of(value.type) for value in dict.fromkeys(op.operands)])
+    written = _sum([bytes_of(kind) for kind in op.result_types])
+    return Cost(within.flops, within.transcendentals, read, written, parameters_of(op))
 
 
 # --- bytes ---

@@ -3,7 +3,8 @@ Which values are held when, and the memory that takes, as a block runs op by op.
 
 A value is live from the op that makes it to the last that uses it; an argument from the
 start. Weights and constants are no activations and do not count. A view (Reshape and
-its like) shares its operand's buffer, which lives as long as any of them.
+its like) shares its operand's buffer, which lives as long as any of them. A fused
+region works in the memory of its result.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import cached_property
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 
+from ...dialects.fusion import RegionOp
 from ...dialects.onnx import Dim
 from ...dialects.onnx.dims import Call, DimError, Monomial, Symbol
 from ...dialects.onnx.types import is_none
@@ -86,7 +88,7 @@ class Liveness:
         inner = {
             index: [Liveness.of(r.block) for r in op.regions if r.blocks]
             for index, op in enumerate(ops)
-            if op.regions
+            if op.regions and not isinstance(op, RegionOp)
         }
         unknown = [b.value for b in buffers.values() if b.size is None]
         unknown += [v for bodies in inner.values() for b in bodies for v in b.unknown]

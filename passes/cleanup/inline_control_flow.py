@@ -188,17 +188,17 @@ class InlineControlFlowPass(ModulePass):
             dead = any(not result.uses for result in op.results)
             if isinstance(branch, Declined):
                 journal.declined("inline-if", op, branch)
-                if dead and any(r.uses for r in op.results) and journal.permits():
+                if dead and any(r.uses for r in op.results) and journal.permits(op):
                     journal.rewrote("dead-outputs", op)
                     _drop_dead_outputs(op)
-            elif journal.permits():
+            elif journal.permits(op):
                 journal.rewrote("inline-if", op, list(branch.ops))
                 _inline_if(op, branch)
         elif isinstance(op, ops.LoopOp):
             rounds = rounds_of(op, store, self.max_ops)
             if isinstance(rounds, Declined):
                 journal.declined("unroll-loop", op, rounds)
-            elif journal.permits():
+            elif journal.permits(op):
                 journal.rewrote("unroll-loop", op, list(op.body.block.ops))
                 _unroll(op, rounds, store)
 

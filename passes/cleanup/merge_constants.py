@@ -192,7 +192,7 @@ class MergeConstantsPass(ModulePass):
             held = inner.properties.get("value")
             if inner.name != "onnx.Constant" or not isinstance(held, WeightAttr):
                 continue
-            if held.data in same and journal.permits():
+            if held.data in same and journal.permits(inner):
                 journal.rewrote("equal-weights", inner)
                 inner.properties["value"] = WeightAttr(same[held.data])
 

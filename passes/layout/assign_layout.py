@@ -2,6 +2,7 @@
 Compute convolutions, and what is around them, on images with channels last.
 
     Conv(x, w, b)        ->   Transpose(nhwc.Conv(Transpose(x), w', b))
+    Conv(x, w) {group}   ->   a MatMul of matrices, one for each group (1x1 kernels)
     Relu(Transpose(x))   ->   Transpose(Relu(x))      and so on with what follows
     Gemm(x, w) {transB}  ->   Gemm(x, w')
 
@@ -22,6 +23,7 @@ from ...dialects.onnx import store_of
 from ..cleanup.simplify_transposes import MergeTransposes
 from ..patterns import journal_of, rewrite_module
 from .followers import ElementwiseLast, NumbersLast, ReductionLast, ShuffleLast
+from .grouped import GroupedProductLast
 from .products import PackedGemm
 from .windows import ConvLast, GlobalPoolLast, WindowLast
 
@@ -41,6 +43,7 @@ class AssignLayoutPass(ModulePass):
         # In the program's order, each op once: what it takes has its layout by then.
         rewrite_module(
             op,
+            GroupedProductLast(store, journal),
             ConvLast(store, journal),
             WindowLast(store, journal),
             GlobalPoolLast(store, journal),

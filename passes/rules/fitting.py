@@ -51,6 +51,7 @@ class _Copies:
 
     def of(self, value: SSAValue) -> SSAValue:
         """What stands for `value`."""
+        value = self.scope.same(value)
         if value not in self.known:
             self.known[value] = self._stand_in(value)
         return self.known[value]
@@ -90,12 +91,13 @@ class _Copies:
         operands = [self.of(value) for value in op.operands]
         wanted = [not is_none(kind) for kind in op.result_types]
         made = self.builder.create(op.name, operands, dict(op.properties), wanted)
-        self.known.update(zip(op.results, made.results, strict=True))
+        results = map(self.scope.same, op.results)
+        self.known.update(zip(results, made.results, strict=True))
 
     def misfit(self, old: SSAValue, new: SSAValue) -> str | None:
         """Why `new`, written here, cannot stand for the result `old` of the match."""
         captured = {copy: value for value, copy in self.known.items()}.get(new)
-        before = self.known[old].type
+        before = self.of(old).type
         if captured is None:
             reason = _differs(before, new.type, False)
             return reason or _differs(old.type, new.type, False)

@@ -9,13 +9,13 @@ program runs and Declining for what has no value.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
 import numpy as np
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from ...dialects.onnx import Dim, WeightStore
 from ...dialects.onnx.dims import broadcast, product
@@ -66,6 +66,23 @@ class Scope:
 
     def __post_init__(self) -> None:
         self.integers = IntegerValues(self.store)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether a rewrite takes the place of what it found; else both stay."""
+        return True
+
+    def used_once(self, op: Operation) -> bool:
+        """Whether one op uses what `op` gives, and once."""
+        return sum(1 for result in op.results for _ in result.uses) == 1
+
+    def givers(self, value: SSAValue) -> Iterable[SSAValue]:
+        """The results that `value` is known to be: where equals are kept, several."""
+        return (value,)
+
+    def same(self, value: SSAValue) -> SSAValue:
+        """The value that stands for `value` and all that are known to equal it."""
+        return value
 
     def constant(self, value: SSAValue) -> Constant | None:
         """The constant that `value` is; None if it is none."""

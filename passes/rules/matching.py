@@ -168,13 +168,16 @@ class _Search:
     def part(
         self, node: Node, inner: Node, place: int, value: SSAValue, state: _State
     ) -> Iterator[_State]:
-        if isinstance(value, OpResult) and isinstance(value.op, OnnxOp):
-            if value.op.name == inner.op and value.index == place:
-                yield from self.node(inner, value.op, state)
-                return
-            found = value.op.op_type()
-        else:
-            found = "none" if is_none(value.type) else "an input"
+        found, fits = "none" if is_none(value.type) else "an input", False
+        for giver in self.scope.givers(value):
+            if not isinstance(giver, OpResult) or not isinstance(giver.op, OnnxOp):
+                continue
+            found = giver.op.op_type()
+            if giver.op.name == inner.op and giver.index == place:
+                fits = True
+                yield from self.node(inner, giver.op, state)
+        if fits:
+            return
         self.failed(
             state,
             f"an operand of {node.op_type} is given by {found}, wanted {inner.op_type}",
@@ -242,15 +245,28 @@ def find(rule: Rule, op: OnnxOp, scope: Scope) -> Match | Declined:
     """
     Where the left side of `rule` ends at `op`, or the first constraint that failed.
     """
-    search = _Search(scope)
-    nodes = nodes_of(rule.root)
     reason: Declined | None = None
-    for state in search.node(rule.root, op, _State()):
-        found = _constrained(rule, nodes, state, scope)
+    for found in attempts(rule, op, scope):
         if isinstance(found, Match):
             return found
         reason = reason or found
-    return reason or Declined(search.far, near=False)
+    assert reason is not None, "the last attempt tells why there was none"
+    return reason
+
+
+def attempts(rule: Rule, op: OnnxOp, scope: Scope) -> Iterator[Match | Declined]:
+    """
+    Every way in which the left side of `rule` can end at `op`, and what failed.
+
+    Where the operators are others, the one thing given is how far it went.
+    """
+    search = _Search(scope)
+    nodes = nodes_of(rule.root)
+    state: _State | None = None
+    for state in search.node(rule.root, op, _State()):
+        yield _constrained(rule, nodes, state, scope)
+    if state is None:
+        yield Declined(search.far, near=False)
 
 
 def _constrained(
@@ -262,20 +278,17 @@ def _constrained(
         reason = _attributes(node, op, names)
         if reason is not None:
             return Declined(reason, near=len(nodes) > 1)
-        if node.once and node is not rule.root and _used_elsewhere(op):
+        if node.once and node is not rule.root and not scope.used_once(op):
             return Declined(f"{node.op_type} has other uses")
     results = rule.root.results or ("",)
-    if any(result.uses for result in state.ops[rule.root].results[len(results) :]):
+    others = state.ops[rule.root].results[len(results) :]
+    if scope.replaces and any(result.uses for result in others):
         return Declined(f"another result of {rule.root.op_type} is used")
     for condition in rule.conditions:
         reason = broken(condition, names, scope)
         if reason is not None:
             return Declined(reason)
     return Match(names, {node: state.ops[node] for node in nodes})
-
-
-def _used_elsewhere(op: OnnxOp) -> bool:
-    return sum(1 for result in op.results for _ in result.uses) != 1
 
 
 def _attributes(node: Node, op: OnnxOp, names: dict[str, Value]) -> str | None:

@@ -359,6 +359,9 @@ def test_the_text_parses_back() -> None:
         ((2, 9, 9, 4), (3, 3, 2, 8), 2, "in_groups"),
         ((2, 9, 9, 10), (3, 3, 2, 10), 5, "convolution"),
         ((2, 9, 9, 5), (3, 3, 5, 8), 1, "convolution"),
+        ((1, 60, 30, 64), (3, 3, 64, 48), 1, "in_bands"),
+        ((2, 9, 1, 4), (3, 1, 4, 8), 1, "lying"),
+        ((2, 9, 1, 4), (3, 1, 1, 4), 4, "lying"),
     ],
 )
 def test_every_way_to_convolve_is_the_same(
@@ -367,7 +370,10 @@ def test_every_way_to_convolve_is_the_same(
     import jax.numpy as jnp
     from sardonyx.backends.jax import nhwc as by_jax
 
-    ways = ("pointwise", "depthwise", "unfolded", "in_groups", "convolution")
+    ways = (
+        *("pointwise", "depthwise", "unfolded", "in_groups", "convolution"),
+        *("in_bands", "lying"),
+    )
     rng = np.random.default_rng(0)
     image = rng.standard_normal(x).astype(np.float32)
     weight = rng.standard_normal(w).astype(np.float32)
@@ -384,3 +390,155 @@ def test_every_way_to_convolve_is_the_same(
     )
     assert gone[0] == way
     assert_close(np.asarray(found), wanted, 8, way)
+
+
+def convolved(x: Any, w: Any, **attributes: Any) -> Any:
+    """What ONNX Runtime makes of an image and a weight with channels last."""
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], **attributes)
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in "xwy"
+    ]
+    graph = onnx.helper.make_graph([node], "a", values[:2], values[2:])
+    opset = onnx.helper.make_opsetid("", 18)
+    proto = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9)
+    inputs = {"x": x.transpose(nhwc.TO_NCHW), "w": w.transpose(nhwc.TO_OIHW)}
+    return in_onnxruntime(proto, inputs)[0].transpose(nhwc.TO_NHWC)
+
+
+@pytest.mark.parametrize("rows", [15, 21, 22])
+@pytest.mark.parametrize(
+    ("kernel", "strides", "dilations", "pads"),
+    [
+        ((3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+        ((3, 3), (2, 2), (1, 1), (0, 2, 1, 0)),
+        ((2, 5), (1, 3), (2, 1), (3, 0, 0, 1)),
+        ((1, 3), (3, 1), (1, 2), (0, 0, 0, 0)),
+        ((4, 1), (1, 4), (1, 1), (0, 3, 2, 0)),
+    ],
+)
+def test_an_image_in_bands_is_convolved_as_the_whole(
+    rows: int,
+    kernel: Any,
+    strides: Any,
+    dilations: Any,
+    pads: Any,
+    assert_close: Any,
+) -> None:
+    import jax.numpy as jnp
+    from sardonyx.backends.jax.nhwc import in_bands
+
+    rng = np.random.default_rng(rows)
+    image = rng.standard_normal((2, rows, 10, 3)).astype(np.float32)
+    weight = rng.standard_normal((*kernel, 3, 4)).astype(np.float32)
+    window = {"strides": strides, "dilations": dilations, "pads": pads}
+    pairs = tuple(zip(pads[:2], pads[2:], strict=True))
+    arrays = jnp.asarray(image), jnp.asarray(weight)
+    found = in_bands(jnp, *arrays, pairs, strides, dilations)
+    assert_close(np.asarray(found), convolved(image, weight, **window), 8)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {},
+        {"pads": (2, 0, 1, 0), "strides": (2, 1)},
+        {"auto_pad": "SAME_LOWER", "strides": (3, 2)},
+        {"dilations": (3, 1), "group": 2},
+    ],
+)
+def test_a_column_is_convolved_as_the_row_it_is(window: Any, assert_close: Any) -> None:
+    import jax.numpy as jnp
+    from sardonyx.backends.jax.nhwc import nhwc_conv_by_shape
+
+    rng = np.random.default_rng(1)
+    group = window.get("group", 1)
+    image = rng.standard_normal((2, 20, 1, 4)).astype(np.float32)
+    weight = rng.standard_normal((5, 1, 4 // group, 6)).astype(np.float32)
+    found = nhwc_conv_by_shape(jnp, jnp.asarray(image), jnp.asarray(weight), **window)
+    assert_close(np.asarray(found), convolved(image, weight, **window), 8)
+    nothing = nhwc_conv_by_shape(
+        jnp, jnp.asarray(image[:0]), jnp.asarray(weight), **window
+    )
+    assert nothing.shape == (0, *found.shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("columns", "channels", "terms", "parts"),
+    [
+        # Two threads take little more than half as long as one from two parts on.
+        (28, 128, 1152, 2),
+        (56, 192, 576, 3),
+        (14, 256, 2304, 4),
+        (13, 256, 576, 2),
+        # One thread does these alone.
+        (56, 64, 576, 1),
+        (56, 32, 1152, 1),
+        (27, 128, 288, 1),
+        (55, 64, 144, 1),
+        (112, 64, 147, 1),
+    ],
+)
+def test_parts_of_a_convolution(
+    columns: int, channels: int, terms: int, parts: int
+) -> None:
+    from sardonyx.backends.jax.nhwc import parts_of
+
+    assert parts_of(columns, channels, terms) == parts
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "kind", "better"),
+    [
+        ((1, 58, 58, 64), (3, 3, 64, 64), "float32", True),
+        ((1, 230, 230, 3), (7, 7, 3, 64), "float32", True),
+        # Two parts already; too few rows; little work; not so with 16 bits; nothing.
+        ((1, 58, 58, 64), (3, 3, 64, 128), "float32", False),
+        ((1, 22, 58, 64), (3, 3, 64, 64), "float32", False),
+        ((1, 58, 58, 8), (3, 3, 8, 16), "float32", False),
+        ((1, 58, 58, 64), (3, 3, 64, 64), "float16", False),
+        ((0, 58, 58, 64), (3, 3, 64, 64), "float32", False),
+        ((1, 58, 58, 64), (3, 3, 64, 0), "float32", False),
+    ],
+)
+def test_which_convolutions_are_cut(x: Any, w: Any, kind: str, better: bool) -> None:
+    from sardonyx.backends.jax.nhwc import is_better_cut
+
+    step = (2, 2) if w[0] == 7 else (1, 1)
+    arrays = np.zeros(x, kind), np.zeros(w, kind)
+    assert is_better_cut(*arrays, ((0, 0), (0, 0)), step, (1, 1)) is better
+
+
+# --- groups of channels ---
+
+
+@pytest.mark.parametrize("bias", ["", ", w1"])
+def test_a_product_for_each_group(bias: str, laid_out: Any) -> None:
+    parameters = "float[6,2,1,1] w0, float[6] w1" if bias else "float[6,2,1,1] w0"
+    after, _ = laid_out(
+        f"a (float[n,4,8,6] x, {parameters}) => (float[n,6,8,6] y)"
+        f"{{ c = Relu(x) d = Conv<group = 2>(c, w0{bias}) y = Relu(d) }}"
+    )
+    found = counted(after)
+    assert found["onnx.MatMul"] == 1
+    assert found["nhwc.Conv"] == found["onnx.Conv"] == 0
+    (product,) = (op for op in after.module.walk() if op.name == "onnx.MatMul")
+    assert product.operands[1].type.get_shape() == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("(float[n,4,h,6] x, float[6,2,1,1] w0)", "its image's size is not known"),
+        ("(float[n,4,8,6] x, float[6,2,1,1] v)", "its weight is not constant"),
+        ("<2>(float[n,4,8,6] x, float[6,2,1,1] w0)", "it has pads or strides"),
+    ],
+)
+def test_which_groups_are_no_products(text: str, reason: str, laid_out: Any) -> None:
+    strides = ", strides = [2, 1]" if text[0] == "<" else ""
+    head = text.removeprefix("<2>")
+    weight = "v" if " v)" in head else "w0"
+    body = f"y = Conv<group = 2{strides}>(x, {weight})"
+    after, journal = laid_out(f"a {head} => (float[n,6,k,l] y) {{ {body} }}")
+    assert reason in journal.reasons()
+    assert counted(after)["onnx.MatMul"] == 0

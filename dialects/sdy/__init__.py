@@ -1,0 +1,68 @@
+"""
+Tensors divided over a mesh of devices, after Shardy (openxla.org/shardy).
+
+`shardings` says how a tensor lies on a mesh, `ops` are per-device programs and the
+collectives in them.
+"""
+
+from xdsl.ir import Dialect
+
+from .ops import (
+    AllGatherOp,
+    AllReduceOp,
+    AllSliceOp,
+    AllToAllOp,
+    CollectiveOp,
+    ManualComputationOp,
+    MeshOp,
+    ReduceScatterOp,
+    ReturnOp,
+    local_type,
+    mesh_of,
+)
+from .shardings import (
+    AxisListsAttr,
+    DimSharding,
+    Mesh,
+    MeshAttr,
+    Sharding,
+    ShardingAttr,
+    ShardingPerValueAttr,
+)
+
+__all__ = [
+    "AllGatherOp",
+    "AllReduceOp",
+    "AllSliceOp",
+    "AllToAllOp",
+    "AxisListsAttr",
+    "CollectiveOp",
+    "DimSharding",
+    "ManualComputationOp",
+    "Mesh",
+    "MeshAttr",
+    "MeshOp",
+    "ReduceScatterOp",
+    "ReturnOp",
+    "Sdy",
+    "Sharding",
+    "ShardingAttr",
+    "ShardingPerValueAttr",
+    "local_type",
+    "mesh_of",
+]
+
+Sdy = Dialect(
+    "sdy",
+    [
+        AllGatherOp,
+        AllReduceOp,
+        AllSliceOp,
+        AllToAllOp,
+        ManualComputationOp,
+        MeshOp,
+        ReduceScatterOp,
+        ReturnOp,
+    ],
+    [AxisListsAttr, MeshAttr, ShardingAttr, ShardingPerValueAttr],
+)

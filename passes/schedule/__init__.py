@@ -1,0 +1,1 @@
+"""Passes that order ops, and that say where their results lie in memory."""

@@ -1,0 +1,191 @@
+"""
+How the values of a function lie on a mesh, and what its annotations say of that.
+
+A layout has the axes for each dimension. Shardings stand on the function's arguments
+and on ops as Shardy writes them, under ``sdy.sharding``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
+
+from ...dialects.errors import SardonyxError
+from ...dialects.onnx.provenance import describe
+from ...dialects.onnx.types import static_shape
+from ...dialects.sdy import (
+    Mesh,
+    MeshOp,
+    Sharding,
+    ShardingAttr,
+    ShardingPerValueAttr,
+)
+from .rules import Dims, Rule
+
+NOTE = "sdy.sharding"
+"""Where a sharding stands: on an op for its results, on a function's argument."""
+
+MESH = "mesh"
+"""The symbol of the mesh that our passes make."""
+
+Layout: TypeAlias = tuple[tuple[str, ...], ...]
+
+
+class ShardingError(SardonyxError):
+    """A sharding that a model cannot have."""
+
+
+def main_of(module: ModuleOp) -> FuncOp:
+    """The function that the model is."""
+    for op in module.ops:
+        if isinstance(op, FuncOp) and op.sym_name.data == "main":
+            return op
+    raise ShardingError("the module has no function @main")
+
+
+def mesh_in(module: ModuleOp) -> tuple[str, Mesh] | None:
+    """The module's mesh and its symbol; ShardingError if it has several."""
+    found = [op for op in module.ops if isinstance(op, MeshOp)]
+    if len(found) > 1:
+        raise ShardingError(f"found {len(found)} meshes, wanted one")
+    return (found[0].sym_name.data, found[0].mesh.data) if found else None
+
+
+def add_axis(module: ModuleOp, name: str, size: int) -> tuple[str, Mesh]:
+    """The module's mesh with one more axis; ShardingError if it has that already."""
+    held = mesh_in(module)
+    symbol, mesh = held or (MESH, Mesh(()))
+    if name in mesh.sizes:
+        raise ShardingError(f"found a mesh that has an axis {name!r} already")
+    made = MeshOp(symbol, Mesh((*mesh.axes, (name, size))))
+    first = module.body.block.first_op
+    if held is not None and isinstance(first, MeshOp):
+        module.body.block.insert_op_before(made, first)
+        module.body.block.erase_op(first)
+    elif first is not None:
+        module.body.block.insert_op_before(made, first)
+    return symbol, made.mesh.data
+
+
+def values_of(main: FuncOp) -> Iterator[SSAValue]:
+    """The function's arguments, and all results of its ops."""
+    yield from main.body.block.args
+    for op in main.body.block.ops:
+        yield from op.results
+
+
+def returned(main: FuncOp) -> Sequence[SSAValue]:
+    """The values that the function gives."""
+    last = main.body.block.last_op
+    assert isinstance(last, ReturnOp), "a function ends with a return"
+    return last.arguments
+
+
+# --- annotations ---
+
+
+def sharding_of(value: SSAValue) -> Sharding | None:
+    """The sharding that is noted of `value`."""
+    owner = value.owner
+    if isinstance(value, BlockArgument):
+        function = value.block.parent_op()
+        if not isinstance(function, FuncOp) or function.arg_attrs is None:
+            return None
+        note = function.arg_attrs.data[value.index].data.get(NOTE)
+        return note.data if isinstance(note, ShardingAttr) else None
+    note = owner.attributes.get(NOTE) if isinstance(owner, Operation) else None
+    if not isinstance(owner, Operation) or not isinstance(note, ShardingPerValueAttr):
+        return None
+    place = [result is value for result in owner.results].index(True)
+    return note.data[place] if place < len(note.data) else None
+
+
+def annotate(value: SSAValue, sharding: Sharding) -> None:
+    """Note the sharding of `value`."""
+    if isinstance(value, BlockArgument):
+        function = value.block.parent_op()
+        assert isinstance(function, FuncOp), "only functions' arguments are sharded"
+        held = function.arg_attrs
+        count = len(function.body.block.args)
+        entries = list(held.data) if held else [DictionaryAttr({})] * count
+        noted: dict[str, Attribute] = {**entries[value.index].data}
+        noted[NOTE] = ShardingAttr(sharding)
+        entries[value.index] = DictionaryAttr(noted)
+        function.arg_attrs = ArrayAttr(entries)
+        return
+    owner = value.owner
+    assert isinstance(owner, Operation), "a result's owner is an op"
+    shardings = [
+        sharding if result is value else _noted(result, sharding.mesh)
+        for result in owner.results
+    ]
+    owner.attributes[NOTE] = ShardingPerValueAttr(tuple(shardings))
+
+
+def _noted(value: SSAValue, mesh: str) -> Sharding:
+    rank = len(static_shape(value.type) or ())
+    return sharding_of(value) or Sharding.of(mesh, [()] * rank)
+
+
+def check(value: SSAValue, sharding: Sharding, symbol: str, mesh: Mesh) -> None:
+    """Raise ShardingError, with the user's node, if `value` cannot be so sharded."""
+    problem = None
+    if sharding.mesh != symbol:
+        problem = f"found mesh @{sharding.mesh}, wanted @{symbol}"
+    shape = static_shape(value.type)
+    problem = problem or sharding.problem(mesh, shape)
+    if problem is not None:
+        raise ShardingError(f"{name_of_value(value)}: {problem}")
+
+
+def name_of_value(value: SSAValue) -> str:
+    """What a message calls `value`."""
+    if isinstance(value, BlockArgument):
+        return f"argument {value.index}"
+    return describe(value.owner) if isinstance(value.owner, Operation) else "a value"
+
+
+# --- between dimensions and factors ---
+
+
+def factors_of(
+    layout: Layout, dims: Dims, rule: Rule, mesh: Mesh
+) -> dict[str, tuple[str, ...]]:
+    """
+    The axes of each factor, for a tensor of `layout` whose dimensions are `dims`.
+
+    Axes that do not fill the slower factors of a dimension evenly are left out.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for axes, factors in zip(layout, dims, strict=True):
+        waiting = list(axes)
+        for factor in factors:
+            taken: tuple[str, ...] = ()
+            size = rule.sizes[factor]
+            while waiting and size % mesh.size((*taken, waiting[0])) == 0:
+                taken = (*taken, waiting.pop(0))
+            if taken:
+                found[factor] = taken
+            if mesh.size(taken) != size:
+                break
+    return found
+
+
+def layout_of(
+    factors: Mapping[str, Sequence[str]], dims: Dims, rule: Rule, mesh: Mesh
+) -> Layout:
+    """The layout of a tensor of dimensions `dims`, by the axes of their factors."""
+    layout: list[tuple[str, ...]] = []
+    for names in dims:
+        axes: tuple[str, ...] = ()
+        for name in names:
+            mine = tuple(factors.get(name, ()))
+            axes += mine
+            if mesh.size(mine) != rule.sizes[name]:
+                break
+        layout.append(axes)
+    return tuple(layout)

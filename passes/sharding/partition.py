@@ -1,0 +1,273 @@
+"""
+Make of a function with shardings the program that each device runs.
+
+    func @main(%x sharded [{"x"}, {}])      func @main(%x) {
+      %y = onnx.MatMul(%x, %w)        ->      sdy.manual_computation(%x, %w) ({
+                                                %y = onnx.MatMul(%x, %w)   a part each
+                                                sdy.return %y
+                                              }) }
+
+An op runs on the parts that its result's sharding asks for; where an operand lies
+otherwise, collectives bring it there, and a sum over divided dimensions is completed
+by an `sdy.all_reduce` behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from ...dialects.onnx import NoneOp, OnnxOp, WeightAttr, WeightStore, store_of
+from ...dialects.onnx.provenance import describe
+from ...dialects.onnx.types import is_none, static_shape
+from ...dialects.sdy import (
+    AllReduceOp,
+    ManualComputationOp,
+    Mesh,
+    ReturnOp,
+    Sharding,
+    local_type,
+)
+from .layouts import (
+    NOTE,
+    Layout,
+    ShardingError,
+    factors_of,
+    layout_of,
+    main_of,
+    mesh_in,
+    name_of_value,
+    returned,
+    sharding_of,
+)
+from .local import localize
+from .reshard import reshard
+from .rules import Rule, rule_of
+
+
+@dataclass(frozen=True)
+class PartitionPass(ModulePass):
+    """Write the per-device program of a module with a mesh; wants known sizes."""
+
+    name = "partition"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        store, held = store_of(ctx), mesh_in(op)
+        if store is None or held is None:
+            return
+        main = main_of(op)
+        if any(isinstance(o, ManualComputationOp) for o in main.body.block.ops):
+            raise ShardingError("found a per-device program, wanted a global one")
+        _Partition(main, store, *held).run()
+
+    @classmethod
+    def schedule_space(
+        cls, ctx: Context, module_op: ModuleOp
+    ) -> tuple[PartitionPass, ...]:
+        return (cls(),)
+
+
+@dataclass
+class _Partition:
+    main: FuncOp
+    store: WeightStore
+    symbol: str
+    mesh: Mesh
+    body: Block = field(default_factory=Block)
+    operands: list[SSAValue] = field(default_factory=list[SSAValue])
+    shardings: list[Sharding] = field(default_factory=list[Sharding])
+    parts: dict[SSAValue, tuple[SSAValue, Layout]] = field(
+        default_factory=dict[SSAValue, tuple[SSAValue, Layout]]
+    )
+    """Each value's part on a device, and how the parts make it up."""
+    moved: dict[tuple[SSAValue, Layout], SSAValue] = field(
+        default_factory=dict[tuple[SSAValue, Layout], SSAValue]
+    )
+
+    def run(self) -> None:
+        block = self.main.body.block
+        old = [op for op in block.ops if op is not block.last_op]
+        for argument in block.args:
+            self._enter(argument)
+        for op in old:
+            self._add(op)
+        self._finish(block, old)
+
+    # --- values that come in ---
+
+    def _enter(self, value: SSAValue) -> None:
+        if is_none(value.type):
+            return
+        if static_shape(value.type) is None:
+            raise ShardingError(
+                f"{name_of_value(value)}: found {value.type}, wanted known sizes: "
+                "--dim NAME=N"
+            )
+        layout = self._stated(value)
+        sharding = Sharding.of(self.symbol, layout)
+        kind = local_type(value.type, sharding, self.mesh)
+        part = self.body.insert_arg(kind, len(self.body.args))
+        part.name_hint = value.name_hint
+        self.operands.append(value)
+        self.shardings.append(sharding)
+        self.parts[value] = (part, layout)
+
+    def _stated(self, value: SSAValue) -> Layout:
+        noted = sharding_of(value)
+        rank = len(static_shape(value.type) or ())
+        return noted.axes if noted is not None else ((),) * rank
+
+    # --- ops ---
+
+    def _add(self, op: Operation) -> None:
+        if isinstance(op, OnnxOp) and op.name == "onnx.Constant":
+            if isinstance(op.properties.get("value"), WeightAttr):
+                self._enter(op.results[0])
+                return
+        elif isinstance(op, NoneOp):
+            copy = op.clone()
+            self.body.add_op(copy)
+            self.parts[op.result] = (copy.result, ())
+            return
+        elif not isinstance(op, OnnxOp):
+            raise ShardingError(f"{describe(op)}: found {op.name} in @main")
+        self._run_on_parts(op)
+
+    def _run_on_parts(self, op: OnnxOp) -> None:
+        for value in op.results:
+            if not is_none(value.type) and static_shape(value.type) is None:
+                raise ShardingError(
+                    f"{describe(op)}: found {value.type}, wanted known sizes: "
+                    "--dim NAME=N"
+                )
+        rule = rule_of(op, self.store)
+        axes = self._axes(op, rule)
+        mapper = dict[SSAValue, SSAValue]()
+        for value, dims in zip(op.operands, rule.operands, strict=True):
+            part, _ = self.parts[value]
+            if dims is not None:
+                wanted = layout_of(axes, dims, rule, self.mesh)
+                part = self._moved(value, wanted)
+            mapper[value] = part
+        self._gather_captured(op, mapper)
+        copy = op.clone(value_mapper=mapper)
+        copy.location = op.location
+        copy.attributes.pop(NOTE, None)
+        layouts = [
+            None if dims is None else layout_of(axes, dims, rule, self.mesh)
+            for dims in rule.results
+        ]
+        types = [
+            self._local(v.type, m) for v, m in zip(op.results, layouts, strict=True)
+        ]
+        for made in localize(copy, types, op):
+            self.body.add_op(made)
+        summed = [
+            axis
+            for factor in sorted(rule.reduction)
+            for axis in axes.get(factor, ())
+            if self.mesh.sizes[axis] > 1
+        ]
+        for old, new, layout in zip(op.results, copy.results, layouts, strict=True):
+            if layout is None:
+                self.parts[old] = (new, ())
+                continue
+            part: SSAValue = new
+            if summed:
+                reduced = AllReduceOp.on(new, [summed], self.mesh)
+                reduced.location = op.location
+                self.body.add_op(reduced)
+                part = reduced.result
+            stated = self._stated(old)
+            part = reshard(part, layout, stated, self.mesh, self.body.add_op)
+            part.name_hint = old.name_hint
+            self.parts[old] = (part, stated)
+
+    def _moved(self, value: SSAValue, wanted: Layout) -> SSAValue:
+        """The part of `value` in another layout, brought there once for all users."""
+        part, held = self.parts[value]
+        if (value, wanted) not in self.moved:
+            self.moved[value, wanted] = reshard(
+                part, held, wanted, self.mesh, self.body.add_op
+            )
+        return self.moved[value, wanted]
+
+    def _local(self, kind: Attribute, layout: Layout | None) -> Attribute:
+        if layout is None:
+            return kind
+        return local_type(kind, Sharding.of(self.symbol, layout), self.mesh)
+
+    def _axes(self, op: OnnxOp, rule: Rule) -> dict[str, tuple[str, ...]]:
+        """The axes of each factor: as the results ask, then as the operands lie."""
+        axes: dict[str, tuple[str, ...]] = {}
+        for value, dims in zip(op.results, rule.results, strict=True):
+            if dims is not None:
+                _merge(axes, factors_of(self._stated(value), dims, rule, self.mesh))
+        for value, dims in zip(op.operands, rule.operands, strict=True):
+            if dims is None:
+                continue
+            mine = factors_of(self.parts[value][1], dims, rule, self.mesh)
+            _merge(axes, {f: a for f, a in mine.items() if f in rule.reduction})
+        return axes
+
+    def _gather_captured(self, op: OnnxOp, mapper: dict[SSAValue, SSAValue]) -> None:
+        """What the regions of `op` read from outside, they read whole."""
+        for inner in op.walk():
+            for value in inner.operands:
+                if inner is op or value not in self.parts or value in mapper:
+                    continue
+                mapper[value] = self._moved(value, ((),) * len(self.parts[value][1]))
+
+    # --- the end ---
+
+    def _finish(self, block: Block, old: Sequence[Operation]) -> None:
+        results = list(returned(self.main))
+        for value in results:
+            if is_none(value.type):
+                raise ShardingError("found an output that is absent, wanted tensors")
+        parts = [self.parts[value] for value in results]
+        self.body.add_op(ReturnOp(*(part for part, _ in parts)))
+        whole = ManualComputationOp(
+            self.operands,
+            self.shardings,
+            [Sharding.of(self.symbol, layout) for _, layout in parts],
+            self.body,
+            [value.type for value in results],
+        )
+        last = block.last_op
+        assert last is not None, "a function ends with a return"
+        block.insert_op_before(whole, last)
+        for place, result in enumerate(whole.results):
+            result.name_hint = results[place].name_hint
+        last.operands = list(whole.results)
+        kept = {value.owner for value in self.operands}
+        for op in reversed(old):
+            op.attributes.pop(NOTE, None)
+            if op not in kept:
+                op.detach()
+                op.erase()
+        _forget_notes(self.main)
+
+
+def _merge(axes: dict[str, tuple[str, ...]], found: dict[str, tuple[str, ...]]) -> None:
+    """Add what does not use an axis twice."""
+    for factor, mine in found.items():
+        used = {axis for taken in axes.values() for axis in taken}
+        if factor not in axes and not used & set(mine):
+            axes[factor] = mine
+
+
+def _forget_notes(main: FuncOp) -> None:
+    if main.arg_attrs is None:
+        return
+    entries = [
+        DictionaryAttr({n: a for n, a in entry.data.items() if n != NOTE})
+        for entry in main.arg_attrs.data
+    ]
+    main.arg_attrs = ArrayAttr(entries)
