@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from xdsl.dialects.func import FuncOp
 
 from ...dialects.onnx import WeightStore
-from ..interpreted import PythonEmitter
 from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
-from ..program import InputSpec, Program, assemble
+from ..program import InputSpec, LoweringError, Program, assemble
+from .emitter import NumpyEmitter
 from .kernels import KERNELS
+from .sharded import ShardedEmitter, is_sharded
+from .streaming import StreamingEmitter
+from .window import open_stream
 
 TABLE: dict[str, Kernel] = {**SHARED, **KERNELS}
 """The kernel of every op that NumPy can run."""
-
-
-@dataclass
-class NumpyEmitter(PythonEmitter):
-    """Writes the programs of this backend."""
 
 
 _DRIVER = '''
@@ -33,13 +30,19 @@ def run(*args, **kwargs):
     """Run the model on arrays, by position or by input name; a tuple of its outputs."""
     if not WEIGHTS:
         folder = os.path.dirname(os.path.abspath(__file__))
-        WEIGHTS.update(read_weights(os.path.join(folder, "weights.safetensors")))
+        WEIGHTS.update(@READ@)
     return call(forward, WEIGHTS, bind(INPUTS, args, kwargs))
 
 
 if __name__ == "__main__":
     main(run, INPUTS, [name for name, *_ in OUTPUTS])
 '''
+
+
+_READ = 'read_weights(os.path.join(folder, "weights.safetensors"))'
+_STREAM = """open_stream(
+            os.path.join(folder, "weights.safetensors"), STEPS, LOOKED_UP, LIMIT
+        )"""
 
 
 def call(
@@ -72,11 +75,25 @@ def write_program(
     title: str,
     inputs: Sequence[InputSpec],
     outputs: Sequence[InputSpec],
+    memory_limit: int | None = None,
 ) -> Program:
-    """The NumPy program of `main`; LoweringError names what has no kernel."""
-    emitter = NumpyEmitter(TABLE, store)
+    """
+    The NumPy program of `main`; LoweringError names what has no kernel.
+
+    With `memory_limit`, an artifact's program holds at most so many bytes of its
+    weights in memory.
+    """
+    emitter = (
+        ShardedEmitter(TABLE, store) if is_sharded(main) else NumpyEmitter(TABLE, store)
+    )
+    runner, driver = [call], _DRIVER.replace("@READ@", _READ)
+    if memory_limit is not None:
+        if is_sharded(main):
+            raise LoweringError("memory limit: found a per-device program")
+        emitter = StreamingEmitter(TABLE, store, limit=memory_limit)
+        runner, driver = [call, open_stream], _DRIVER.replace("@READ@", _STREAM)
     forward = emitter.emit(main, [spec.name for spec in inputs])
-    source = assemble(title, emitter, forward, inputs, outputs, [call], _DRIVER)
+    source = assemble(title, emitter, forward, inputs, outputs, runner, driver)
     return Program(source, tuple(emitter.weights), tuple(inputs), tuple(outputs))
 
 

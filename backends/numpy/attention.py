@@ -10,6 +10,7 @@ import numpy as np
 from ..kernels.linear import attention as general_attention
 from ..kernels.linear import attention_bias, attention_limits, split_heads
 from ..kernels.linear import rotary_embedding as general_rotary
+from .arithmetic import written
 
 Array: TypeAlias = Any
 
@@ -52,6 +53,7 @@ def attention(
     softcap: float = 0.0,
     softmax_precision: int | str | None = None,
     outputs: tuple[bool, ...] = (True, True, True, True),
+    out: Array = None,
 ) -> tuple[Array | None, ...]:
     """
     ``softmax(q @ k.T * scale + bias) @ v`` per head (arXiv:1706.03762).
@@ -61,7 +63,7 @@ def attention(
     special = nonpad_kv_seqlen is not None or outputs[3] or softmax_precision
     windowed = left_window_size >= 0 or right_window_size >= 0
     if special or windowed or q.dtype not in (np.float32, np.float64):
-        return general_attention(
+        found, *others = general_attention(
             xp,
             q,
             k,
@@ -81,6 +83,7 @@ def attention(
             softmax_precision,
             outputs,
         )
+        return written(found, out), *others
     flat = q.ndim == 3
     q, k, v = (
         split_heads(x, n)
@@ -93,10 +96,11 @@ def attention(
         v = np.concatenate((past_value, v), axis=2)
     batch, heads, rows, size = q.shape
     keys, groups = k.shape[2], k.shape[1]
-    y = np.empty((batch, rows, heads, v.shape[3]), q.dtype)
-    out = y.swapaxes(1, 2)
+    shape = (batch, rows, heads, v.shape[3])
     if not flat:
-        out = np.empty((batch, heads, rows, v.shape[3]), q.dtype)
+        shape = (batch, heads, rows, v.shape[3])
+    place: Array = np.empty(shape, q.dtype) if out is None else out.reshape(shape)
+    y = place.swapaxes(1, 2) if flat else place
     bias = attention_bias(np, attn_mask, None, keys, q.dtype)
     factor = q.dtype.type(size**-0.5 if scale is None else scale)
     step = query_rows(q, keys, is_causal)
@@ -120,10 +124,10 @@ def attention(
             lengths = (stop - start, seen)
             limits = attention_limits(np, lengths, before + start, None, 1, -1, -1)
             scores += attention_bias(np, None, limits, seen, q.dtype)
-        weigh(scores, v[:, :, :seen], out[:, :, start:stop])
+        weigh(scores, v[:, :, :seen], y[:, :, start:stop])
     if flat:
-        out = y.reshape(batch, rows, -1)
-    return (out, k if outputs[1] else None, v if outputs[2] else None, None)
+        place = place.reshape(batch, rows, -1)
+    return (place, k if outputs[1] else None, v if outputs[2] else None, None)
 
 
 def rotary_embedding(

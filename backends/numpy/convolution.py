@@ -23,6 +23,7 @@ from ..kernels.convolution import (
     window_span,
 )
 from ..kernels.integer_products import exact_sum, exact_terms
+from .arithmetic import written
 
 Array: TypeAlias = Any
 
@@ -103,15 +104,14 @@ def conv_products(
     return iter([(weights.reshape(group, filters, -1), columns)])
 
 
-def summed(products: Iterator[tuple[Array, Array]]) -> Array:
-    """The sum of products of matrices, of which there is one at least."""
+def add_products(products: Iterator[tuple[Array, Array]], total: Array) -> None:
+    """Into `total`: the sum of products of matrices, of which there is one at least."""
     layer, seen = next(products)
-    total = layer @ seen
+    np.matmul(layer, seen, out=total)
     part: Any = None
     for layer, seen in products:
         part = np.matmul(layer, seen, out=part)
         total += part
-    return total
 
 
 def conv(
@@ -125,6 +125,7 @@ def conv(
     kernel_shape: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
+    out: Array = None,
 ) -> Array:
     """``y[n, m, o] = sum x[n, c, o * stride + k * dilation] * w[m, c, k] + b[m]``."""
     kernel = conv_kernel(w, kernel_shape)
@@ -135,11 +136,14 @@ def conv(
     padded = zero_padded(widened(np, x), pairs)
     filters = w.shape[0] // group
     weights = widened(np, w).reshape(group, filters, w.shape[1], *kernel)
-    y = summed(conv_products(padded, weights, strides, dilations, counts))
+    shape = (x.shape[0], group, filters, math.prod(counts))
+    narrow = padded.dtype != x.dtype
+    y = np.empty(shape, padded.dtype) if out is None or narrow else out.reshape(shape)
+    add_products(conv_products(padded, weights, strides, dilations, counts), y)
     y = y.reshape(x.shape[0], w.shape[0], *counts)
     if b is not None:
         y += b.reshape(-1, *ones)
-    return y.astype(x.dtype, copy=False)
+    return written(y.astype(x.dtype), out) if narrow else y
 
 
 def conv_integer(

@@ -6,22 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 from . import (
+    arithmetic,
     attention,
     contrib_fused,
     contrib_quantized,
     convolution,
     elementwise,
+    nhwc,
     normalization,
     pooling,
     quantization,
 )
 
 _FAMILIES: tuple[Any, ...] = (
+    arithmetic,
     attention,
     contrib_fused,
     contrib_quantized,
     convolution,
     elementwise,
+    nhwc,
     normalization,
     pooling,
     quantization,

@@ -10,25 +10,29 @@ import numpy as np
 
 from ..kernels.elementwise import widen
 from ..kernels.normalization import per_channel, stash_dtype
+from .arithmetic import written
 
 Array: TypeAlias = Any
 
 
-def softmax(xp: Any, x: Array, axis: int = -1) -> Array:
+def softmax(xp: Any, x: Array, axis: int = -1, out: Array = None) -> Array:
     """``exp(x - max(x)) / sum(exp(x - max(x)))`` along `axis`."""
     wide = widen(x)
     with np.errstate(invalid="ignore", under="ignore"):
-        powers = wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf)
+        peak = np.max(wide, axis=axis, keepdims=True, initial=-np.inf)
+        powers = np.asarray(np.subtract(wide, peak, out=out if wide is x else None))
         np.exp(powers, out=powers)
         powers /= np.sum(powers, axis=axis, keepdims=True)
-    return powers.astype(x.dtype, copy=False)
+    return powers if wide is x else written(powers.astype(x.dtype), out)
 
 
-def centred_rows(rows: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """A new array, `rows` less their means; the means; 1 / deviations."""
+def centred_rows(
+    rows: Array, epsilon: float, out: Array = None
+) -> tuple[Array, Array, Array]:
+    """`rows` less their means, in `out` or anew; the means; 1 / deviations."""
     size = max(rows.shape[-1], 1)
     mean = np.sum(rows, axis=-1, keepdims=True) / rows.dtype.type(size)
-    centred = rows - mean
+    centred = np.subtract(rows, mean, out=out)
     variance = np.vecdot(centred, centred)[..., None] / rows.dtype.type(size)
     return centred, mean, 1 / np.sqrt(variance + epsilon)
 
@@ -42,18 +46,22 @@ def layer_normalization(
     epsilon: float = 9.999999747378752e-06,
     stash_type: int = 1,
     outputs: tuple[bool, ...] = (True, True, True),
+    out: Array = None,
 ) -> tuple[Array, ...]:
     """``(x - mean) / sqrt(variance + epsilon) * scale + bias`` (Ba et al. 2016)."""
     stash = stash_dtype(stash_type)
     wide = widen(x.astype(stash, copy=False))
     leading, trailing = x.shape[: axis % x.ndim], x.shape[axis % x.ndim :]
     rows = wide.reshape((math.prod(leading), math.prod(trailing)))
-    centred, mean, inverse = centred_rows(rows, epsilon)
+    plain = wide is x
+    place = out.reshape(rows.shape) if out is not None and plain else None
+    centred, mean, inverse = centred_rows(rows, epsilon, place)
     centred *= inverse
     y = centred.reshape(x.shape).astype(x.dtype, copy=False)
     y *= scale
     if bias is not None:
         y += bias
+    y = y if plain else written(y, out)
     shape = leading + (1,) * len(trailing)
     return (
         y if outputs[0] else None,
@@ -69,16 +77,19 @@ def rms_normalization(
     axis: int = -1,
     epsilon: float = 9.999999747378752e-06,
     stash_type: int = 1,
+    out: Array = None,
 ) -> Array:
     """``x / sqrt(mean(x^2) + epsilon) * scale`` (Zhang and Sennrich 2019)."""
     wide = widen(x.astype(stash_dtype(stash_type), copy=False))
     size = math.prod(x.shape[axis % x.ndim :])
     rows = wide.reshape((math.prod(x.shape[: axis % x.ndim]), size))
     square = np.vecdot(rows, rows)[:, None] / rows.dtype.type(max(size, 1))
-    y = (rows * (1 / np.sqrt(square + epsilon))).reshape(x.shape)
+    plain = wide is x and scale.dtype == x.dtype
+    place = out.reshape(rows.shape) if out is not None and plain else None
+    y = np.multiply(rows, 1 / np.sqrt(square + epsilon), out=place).reshape(x.shape)
     y = y.astype(x.dtype, copy=False).astype(scale.dtype, copy=False)
     y *= scale
-    return y
+    return y if plain else written(y, out)
 
 
 def instance_normalization(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 
+from ...dialects.fusion import RegionOp
 from ...dialects.onnx import OnnxOp, WeightStore
 from ..program import InputSpec, assemble
 from . import TABLE, NumpyEmitter, call
@@ -25,7 +26,7 @@ class TimedEmitter(NumpyEmitter):
     taken: ClassVar[tuple[str, str]] = ("clock", "spent")
     """The names that whoever runs the program gives it."""
 
-    def _emit_op(self, op: OnnxOp) -> None:
+    def _emit_op(self, op: OnnxOp | RegionOp) -> None:
         place = self.places.get(op)
         if place is None:
             super()._emit_op(op)
