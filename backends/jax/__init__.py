@@ -23,6 +23,7 @@ from .exporting import exported
 from .kernels import KERNELS
 from .segment_calls import by_value, call_segments
 from .segmented import SegmentedEmitter
+from .sharded import ShardedEmitter, is_sharded
 
 __all__ = [
     "TABLE",
@@ -76,6 +77,10 @@ def write_program(
     With `vmap` it runs on a batch of what `main` takes: see `mapped_specs`. With
     `buckets` it pads what it is called with.
     """
+    if is_sharded(main):
+        if vmap or buckets is not None:
+            raise LoweringError("found a per-device program, wanted a global one")
+        return _write_sharded(main, store, title, inputs, outputs)
     emitter = SegmentedEmitter(TABLE, store)
     for needed in ("import jax", "import jax.numpy as jnp", "from jax import lax"):
         emitter.pasted.imports[needed] = None
@@ -83,9 +88,7 @@ def write_program(
     host = tuple(f"{describe(op)}: {why}" for op, why in emitter.plan.reasons.items())
     fixed = tuple(inputs[place].name for place in emitter.fixed_inputs(main))
     if vmap:
-        if host or fixed:
-            found = host[0] if host else f"the values of {fixed[0]!r} fix shapes"
-            raise LoweringError(f"vmap: {found}")
+        _check_pure(emitter, main, host, fixed)
         forward += _MAPPED.format(axes=", ".join(["None", *("0" for _ in inputs)]))
         inputs, outputs = mapped_specs(inputs, outputs)
     calling = call_segments if emitter.in_segments(main) else call
@@ -103,6 +106,45 @@ def write_program(
     keys = tuple(emitter.weights)
     ends = tuple(inputs), tuple(outputs)
     return Program(source, keys, *ends, host, fixed, buckets)
+
+
+def _check_pure(
+    emitter: SegmentedEmitter,
+    main: FuncOp,
+    host: Sequence[str],
+    fixed: Sequence[str],
+) -> None:
+    """Raise LoweringError unless the program is a function of arrays alone."""
+    if host or fixed:
+        found = host[0] if host else f"the values of {fixed[0]!r} fix shapes"
+        raise LoweringError(f"vmap: {found}")
+    if emitter.in_segments(main):
+        found = ", ".join(map(describe, emitter.plan.bounds.sources))
+        raise LoweringError(f"vmap: {found}: the size of a result depends on data")
+
+
+def _write_sharded(
+    main: FuncOp,
+    store: WeightStore,
+    title: str,
+    inputs: Sequence[InputSpec],
+    outputs: Sequence[InputSpec],
+) -> Program:
+    """The program of a function that is one `sdy.manual_computation`."""
+    emitter = ShardedEmitter(TABLE, store)
+    for needed in (
+        "import jax",
+        "import jax.numpy as jnp",
+        "from jax import lax",
+        "from jax.sharding import PartitionSpec as P",
+    ):
+        emitter.pasted.imports[needed] = None
+    emitter.reserve("P")
+    forward = emitter.emit(main, [spec.name for spec in inputs])
+    driver = _DRIVER.format(jitted="jitted = jax.jit(forward)")
+    runner = [call, prepare_weights]
+    source = assemble(title, emitter, forward, inputs, outputs, runner, driver)
+    return Program(source, tuple(emitter.weights), tuple(inputs), tuple(outputs))
 
 
 def _bucketed(buckets: Buckets, calling: str) -> str:

@@ -25,6 +25,7 @@ from jax.profiler import ProfileData  # pyright: ignore[reportUnknownVariableTyp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 
+from ...dialects.fusion import RegionOp
 from ...dialects.onnx import OnnxOp, WeightStore
 from ...dialects.onnx.provenance import describe
 from ..program import InputSpec, LoweringError, assemble
@@ -41,7 +42,7 @@ class ScopedEmitter(SegmentedEmitter):
 
     places: Mapping[Operation, int] = field(default_factory=dict[Operation, int])
 
-    def _emit_op(self, op: OnnxOp) -> None:
+    def _emit_op(self, op: OnnxOp | RegionOp) -> None:
         place = self.places.get(op)
         if place is None:
             super()._emit_op(op)
@@ -98,6 +99,10 @@ def scoped_program(
     forward = emitter.emit(main, [spec.name for spec in inputs])
     if emitter.in_segments(main):
         reasons = [f"{describe(op)}: {why}" for op, why in emitter.plan.reasons.items()]
+        reasons += [
+            f"{describe(op)}: the size of its result depends on data"
+            for op in emitter.plan.bounds.sources
+        ]
         found = reasons[0] if reasons else "values that are no arrays of numbers"
         raise LoweringError(
             f"profile: {found}, wanted a program that JAX compiles as a whole "

@@ -66,6 +66,16 @@ def with_fixed(
     return function(weights, *arguments)
 
 
+def cut_off(value: Any, axis: int, count: Any) -> Any:
+    """
+    The first `count` places of `value` along `axis`.
+
+    By NumPy: JAX would compile a program for each count.
+    """
+    places = (*(slice(None),) * axis, slice(int(count)))
+    return jax.device_put(np.ascontiguousarray(np.asarray(value)[places]))  # pyright: ignore[reportUnknownMemberType]
+
+
 def call_segments(
     forward: Callable[..., Any], weights: Mapping[str, Any], inputs: Sequence[Any]
 ) -> tuple[Any, ...]:

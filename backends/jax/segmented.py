@@ -12,7 +12,12 @@ from xdsl.ir import Block, Operation, SSAValue
 from ...dialects.onnx import NoneOp, OnnxOp, WeightAttr
 from ..interpreted import PythonEmitter
 from ..kernels import KERNELS as SHARED
+from ..kernels import Kernel
+from .bounded import NOT_PADDED
+from .bounded_kernels import KERNELS as BOUNDED
+from .bounded_kernels import masked
 from .emitter import JaxEmitter, tuple_text
+from .segment_calls import cut_off
 from .segments import (
     Plan,
     Segment,
@@ -34,6 +39,8 @@ class SegmentedEmitter(JaxEmitter):
     """
 
     plan: Plan = field(init=False)
+    counts: dict[Operation, str] = field(default_factory=dict[Operation, str])
+    """Of an op whose results are padded, the variable of their true size."""
     compiling: list[str] = field(default_factory=list[str])
     """The lines that jit what `emit` has written."""
 
@@ -53,8 +60,10 @@ class SegmentedEmitter(JaxEmitter):
 
     def in_segments(self, main: FuncOp) -> bool:
         """Whether JAX cannot compile `main` as one function of arrays."""
-        ends = (*main.body.block.args, *returned(main.body.block))
+        results = returned(main.body.block)
+        ends = (*main.body.block.args, *results)
         whole = len(self.plan.segments) < 2 and not self.plan.reasons
+        whole = whole and not any(value in self.plan.bounds for value in results)
         return not (whole and all(is_numeric(value.type) for value in ends))
 
     def fixed_inputs(self, main: FuncOp) -> list[int]:
@@ -75,6 +84,42 @@ class SegmentedEmitter(JaxEmitter):
         """The line that jits `function`, for each value of what must be known."""
         places = [str(n) for n, value in enumerate(parameters) if value in self.host]
         return f"{name} = partial(by_value, {function}, {tuple_text(places)}, {{}})"
+
+    # --- results that are padded to a bound ---
+
+    def kernel(self, op: OnnxOp) -> Kernel:
+        padded = op in self.plan.bounds.sources
+        return BOUNDED[op.name] if padded else super().kernel(op)
+
+    def _paste_kernels(self, main: FuncOp) -> None:
+        super()._paste_kernels(main)
+        bounds = self.plan.bounds
+        if any(taken.masks for taken in bounds.taken.values()):
+            self.pasted.add(masked)
+        if bounds.sources:
+            self.pasted.add(cut_off)
+        self.reserve(*self.pasted.names)
+
+    def targets(self, op: OnnxOp) -> str:
+        targets = super().targets(op)
+        if op not in self.plan.bounds.sources:
+            return targets
+        self.counts[op] = self.fresh(f"{self.name(op.results[0])}_count")
+        return f"{targets}, {self.counts[op]}"
+
+    def call(self, op: OnnxOp) -> str:
+        bounds = self.plan.bounds
+        masks = bounds.taken.get(op, NOT_PADDED).masks
+        plain = {v: self.name(v) for v in (op.operands[place] for place in masks)}
+        for place, filler in masks.items():
+            value = op.operands[place]
+            bound = bounds.values[value]
+            given = f"{plain[value]}, {bound.axis}, {self.counts[bound.source]}"
+            name = self.define(value, f"{plain[value]}_masked")
+            self.line(f"{name} = {masked.__name__}({given}, {filler!r})")
+        call = super().call(op)
+        self.names.update(plain)
+        return call
 
     # --- in segments ---
 
@@ -116,13 +161,26 @@ class SegmentedEmitter(JaxEmitter):
         self.lines.clear()
         for op in segment.ops:
             self._emit_op(op)
-        self.line(f"return {tuple_text(self.name(v) for v in results)}")
+        targets = tuple_text([*map(self.name, results), *self._sizes(results)])
+        self.line(f"return {targets}")
         given = ", ".join(["w", *(self.name(v) for v in parameters)])
-        targets = tuple_text(self.name(v) for v in results)
         steps.append(f"    {targets} = jitted_{number}({given})")
+        steps += [self._cut(v) for v in results if v in self.plan.bounds]
         function = f"segment_{number}"
         self.compiling.append(self._jitted(f"jitted_{number}", function, parameters))
         return "\n".join([f"def {function}({given}):", *self.lines])
+
+    def _sizes(self, results: Sequence[SSAValue]) -> list[str]:
+        """The variables of the true sizes of what is padded in `results`."""
+        bounds = self.plan.bounds.values
+        sources = [bounds[value].source for value in results if value in bounds]
+        return [self.counts[source] for source in dict.fromkeys(sources)]
+
+    def _cut(self, value: SSAValue) -> str:
+        """The line that cuts off the padding of a segment's result."""
+        bound = self.plan.bounds.values[value]
+        given = f"{self.name(value)}, {bound.axis}, {self.counts[bound.source]}"
+        return f"    {self.name(value)} = {cut_off.__name__}({given})"
 
     def _write_constants(self, values: Sequence[SSAValue]) -> None:
         """Give the constants among `values` the expressions that they have here."""

@@ -1,11 +1,13 @@
 """
 Which ops of a model JAX compiles together, and which NumPy runs between them.
 
-JAX compiles for shapes. Where a value fixes a shape there are four cases: it follows
+JAX compiles for shapes. Where a value fixes a shape there are five cases: it follows
 from shapes and constants (NumPy computes it while JAX traces); it is a small input (the
 program is compiled once per value of it); an earlier segment computes it (the next one
-is compiled once per value); or no bound holds at all, as for NonZero, strings and
-sequences: then the op runs on the host, on NumPy, between two segments.
+is compiled once per value); it has a bound, as for NonZero of a tensor of known size
+(`bounded`: JAX pads to that, and the padding is cut off behind the segment); or none
+holds at all, as for strings and sequences: then the op runs on the host, on NumPy,
+between two segments.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from ...dialects.onnx.types import (
 )
 from ..kernels import STATIC
 from ..program import yielded
+from .bounded import SOURCES, Bounds
 
 FROM_SHAPES = ("onnx.Shape", "onnx.Size")
 """Operators whose results JAX knows while it traces."""
@@ -73,6 +76,8 @@ class Plan:
     """The values that NumPy computes while JAX traces."""
     reasons: dict[Operation, str]
     """Why each op of a segment on the host is there."""
+    bounds: Bounds
+    """What is padded to a bound, and which ops take it so."""
 
 
 def plan(main: FuncOp) -> Plan:
@@ -81,7 +86,9 @@ def plan(main: FuncOp) -> Plan:
     ops = [op for op in main.body.block.ops if _runs(op)]
     for op in ops:
         planner.look_at(op)
-    return Plan(tuple(planner.segments(ops)), frozenset(planner.known), planner.reasons)
+        planner.place(op)
+    segments = tuple(planner.segments(ops))
+    return Plan(segments, frozenset(planner.known), planner.reasons, planner.bounds)
 
 
 def _runs(op: Operation) -> bool:
@@ -99,11 +106,15 @@ class _Planner:
         default_factory=dict[Operation, set[SSAValue]]
     )
     """The values that must be there before JAX can trace an op."""
+    bounds: Bounds = field(default_factory=Bounds)
+    stages: dict[Operation, int] = field(default_factory=dict[Operation, int])
 
     # --- one op ---
 
     def look_at(self, op: Operation) -> None:
         """Find what `op` needs to be traced, or why it cannot be."""
+        if isinstance(op, OnnxOp) and self._depends_on_data(op):
+            self.bounds.begin(op)
         waits: set[SSAValue] = set()
         known: set[SSAValue] = set()
         for inner in op.walk():
@@ -111,10 +122,28 @@ class _Planner:
                 continue
             reason = self._look_within(inner, waits, known)
             if reason is not None:
+                self.bounds.forget(op)
                 self.reasons[op] = reason
                 return
         self.waits[op] = waits
         self.known |= known
+
+    def place(self, op: Operation) -> None:
+        """Find the stage of `op`, which `look_at` has seen, and if it takes padding."""
+        if op not in self.reasons:
+            self.bounds.follow(op)
+        self.stages[op] = self._stage(op)
+        source = self.bounds.source_of(op)
+        if source is not None and self.stages[source] < self.stages[op]:
+            # It waits for something else: by then the padding is cut off.
+            self.bounds.forget(op)
+            self.stages[op] = self._stage(op)
+
+    def _depends_on_data(self, op: OnnxOp) -> bool:
+        """Whether `op` may have a bound, and is not computed while JAX traces."""
+        return op.name in SOURCES and not all(
+            self._follows_from_shapes(value) for value in fixing(op)
+        )
 
     def _look_within(
         self, op: OnnxOp, waits: set[SSAValue], known: set[SSAValue]
@@ -124,12 +153,12 @@ class _Planner:
                 return f"{value.type} flows through it"
         if op.name in FROM_SHAPES:
             known.add(op.results[0])
-        for value in fixing(op):
+        for value in () if op in self.bounds.sources else fixing(op):
             if op.name in _UNBOUNDED and not self._follows_from_shapes(value):
                 return "the size of its result depends on data"
             if reason := self._require(value, waits, known):
                 return reason
-        if op.name in DATA_DEPENDENT:
+        if op.name in DATA_DEPENDENT and op not in self.bounds.sources:
             known.update(op.results)
         return self._look_at_regions(op, waits, known)
 
@@ -228,7 +257,7 @@ class _Planner:
     def _computed_from(self, value: SSAValue) -> Sequence[SSAValue] | None:
         """What NumPy needs to compute `value` while JAX traces; None if it cannot."""
         op = value.owner
-        if not isinstance(op, OnnxOp) or op in self.reasons:
+        if not isinstance(op, OnnxOp) or op in self.reasons or value in self.bounds:
             return None
         if op.name in FROM_SHAPES or is_constant(op):
             return ()
@@ -259,11 +288,8 @@ class _Planner:
         """
         The segments of `ops`, as few as can be: in each stage JAX's, then NumPy's.
         """
-        stages: dict[Operation, int] = {}
-        for op in ops:
-            stages[op] = self._stage(op, stages)
-        for stage in sorted(set(stages.values())):
-            here = [op for op in ops if stages[op] == stage]
+        for stage in sorted(set(self.stages.values())):
+            here = [op for op in ops if self.stages[op] == stage]
             for hosted in (False, True):
                 chosen = tuple(
                     op
@@ -274,16 +300,20 @@ class _Planner:
                     fixed = frozenset[SSAValue]() if hosted else self._fixed(chosen)
                     yield Segment(chosen, hosted, fixed)
 
-    def _stage(self, op: Operation, stages: dict[Operation, int]) -> int:
+    def _stage(self, op: Operation) -> int:
         hosted = op in self.reasons
         stage = 0
         for value in {*outer_operands([op]), *self.waits.get(op, ())}:
             producer = value.owner
-            if producer not in stages:
+            if producer not in self.stages:
                 continue  # an input, or a constant
             assert isinstance(producer, Operation), "only operations have stages"
-            later = not hosted and (producer in self.reasons or value in self.waits[op])
-            stage = max(stage, stages[producer] + later)
+            later = not hosted and (
+                producer in self.reasons
+                or value in self.waits[op]
+                or self.bounds.cuts(value, op)
+            )
+            stage = max(stage, self.stages[producer] + later)
         return stage
 
     def _fixed(self, ops: Sequence[OnnxOp]) -> frozenset[SSAValue]:

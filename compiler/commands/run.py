@@ -23,15 +23,18 @@ from ..arguments import (
 )
 from ..artifact import load_artifact
 from ..driver import call_by_name, compile_model
+from ..sharding import make_devices, parse_shards, sharded
 from ..show import describe_array, print_json, printable, show, text_of, working
 from .options import (
     Backend,
     BucketOption,
+    DevicesOption,
     DimOption,
     JsonOption,
     NoReproducerOption,
     PassesOption,
     SeedOption,
+    ShardOption,
 )
 
 
@@ -52,6 +55,8 @@ def run(
     passes: PassesOption = None,
     dim: DimOption = None,
     bucket: BucketOption = None,
+    shard: ShardOption = None,
+    devices: DevicesOption = None,
     seed: SeedOption = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder for the outputs.")
@@ -65,17 +70,20 @@ def run(
     """Run MODEL (or an artifact): inputs that are not given are random."""
     from ..debug.reproducer import CrashReporter
 
-    dims = parse_dims(dim)
+    dims, shards = parse_dims(dim), parse_shards(shard, devices)
+    make_devices(shards)
     if model.is_dir():
         if backend is not None or level is not None or passes is not None:
             raise SardonyxError(f"{model}: an artifact is compiled: no -b, -O or -p")
         if bucket:
             raise SardonyxError(f"{model}: an artifact is compiled: no --bucket")
+        if shards:
+            raise SardonyxError(f"{model}: an artifact is compiled: no --shard")
         executable: Any = load_artifact(model)
         check_dims(dims, executable)
     else:
         with working(f"compiling {model}"):
-            pipeline = pipeline_of(level or Level.O2, passes)
+            pipeline = sharded(pipeline_of(level or Level.O2, passes), shards)
             crash = CrashReporter(pipeline, str(model), not no_reproducer)
             executable = compile_model(
                 model,

@@ -33,7 +33,7 @@ FIXED = """g (float[2,3] x, int64[r] s) => (float[] y) {
   e = Exp(x)
   y = Reshape(e, s)
 }"""
-BETWEEN = """g (float[4] x) => (float[m] y) {
+BETWEEN = """g (float[n] x) => (float[m] y) {
   e = Exp(x)
   big = Greater(e, x)
   found = NonZero(big)
