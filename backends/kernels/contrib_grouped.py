@@ -11,6 +11,7 @@ import numpy as np
 from .contrib_attention import LOWEST, attended, in_heads, out_of_heads, wanted
 from .convolution import widened
 from .linear import rotary_embedding as rotated
+from .quantization import stored
 
 Array: TypeAlias = Any
 
@@ -106,14 +107,64 @@ def grouped_mask(
     return xp.where(keep, 0.0, LOWEST).astype(xp.float32)[:, None]
 
 
-def check_grouped(quantized: bool, sliding: int, normed: bool) -> None:
-    """Raise ValueError for the forms that have no kernel."""
-    if quantized:
-        raise ValueError("found a quantized cache, wanted one of floats")
-    if sliding:
-        raise ValueError("found sliding_window_cache 1, wanted a cache of full length")
-    if normed:
-        raise ValueError("found weights to normalize Q and K by, wanted none")
+# --- a cache of few bits ---
+
+
+def scale_of_cache(kind: str, scale: Array | None, bits: int) -> Array | None:
+    """The scale of a cache; None if it holds floats. ValueError if it is missing."""
+    if kind == "NONE":
+        return None
+    if scale is None or kind not in ("PER_TENSOR", "PER_CHANNEL") or bits not in (4, 8):
+        found = f"a cache of {bits} bits, {kind}, its scale {scale is not None}"
+        raise ValueError(f"found {found}, wanted one of 4 or 8 bits and its scale")
+    return scale
+
+
+def cache_scale(xp: Any, scale: Array, groups: int) -> Array:
+    """One scale of all, or one per head and element of it, to go with heads."""
+    if scale.size == 1:
+        return scale.reshape(())
+    return widened(xp, scale).reshape(1, groups, 1, -1)
+
+
+def coded(xp: Any, x: Array, scale: Array | None, bits: int, past: Array | None) -> Any:
+    """
+    Heads as a cache holds them: as they are, or in `bits` bits of ``x / scale``.
+
+    Eight bits are int8, or what `past` has; four lie moved by 8 in uint8, the element
+    of even number in the lower half.
+    """
+    if scale is None:
+        return x
+    ratio = widened(xp, x) / cache_scale(xp, scale, x.shape[1])
+    if bits == 8:
+        to = "int8" if past is None else np.dtype(past.dtype).name
+        return stored(xp, ratio, None, to)
+    moved = (xp.clip(xp.rint(ratio), -8, 7) + 8).astype(xp.uint8)
+    return moved[..., 0::2] | (moved[..., 1::2] << 4)
+
+
+def decoded(xp: Any, cache: Array, scale: Array | None, bits: int) -> Array:
+    """The heads that `cache` stands for, in float32 if it has a scale."""
+    if scale is None:
+        return cache
+    if bits == 4:
+        halves = xp.stack((cache & 15, cache >> 4), axis=-1)
+        cache = halves.reshape(*cache.shape[:3], -1).astype(xp.int8) - 8
+    wide = cache.astype(xp.float32)
+    return wide * cache_scale(xp, scale, cache.shape[1])
+
+
+def normed(xp: Any, x: Array, weight: Array | None, epsilon: float) -> Array:
+    """Heads by their root mean square (Zhang, Sennrich 2019), times `weight`."""
+    if weight is None:
+        return x
+    wide = widened(xp, x)
+    square = xp.mean(wide * wide, axis=-1, keepdims=True)
+    return (wide / xp.sqrt(square + epsilon) * widened(xp, weight)).astype(x.dtype)
+
+
+# --- grouped-query attention ---
 
 
 def grouped_positions(
@@ -168,15 +219,21 @@ def group_query_attention(
     `seqlens_k` is each sequence's number of keys less one, `total_sequence_length` the
     largest of these numbers; with as many queries the cache is empty. The new keys
     stand at the end of each sequence's. `local_window_size` counts the query's own key.
+
+    A cache may be quantized, by one scale or one per head and element; queries then see
+    the new keys and values as the cache has them. `q_norm_weight` and `k_norm_weight`
+    scale heads of root mean square 1, before their positions turn them.
     """
-    check_grouped(
-        (k_quant_type, v_quant_type) != ("NONE", "NONE"),
-        sliding_window_cache,
-        q_norm_weight is not None or k_norm_weight is not None,
-    )
+    bits = kv_cache_bit_width or 0
+    k_by = scale_of_cache(k_quant_type, k_scale, bits)
+    v_by = scale_of_cache(v_quant_type, v_scale, bits)
+    if sliding_window_cache:
+        raise ValueError("found sliding_window_cache 1, wanted a cache of full length")
     if seqlens_k is None or total_sequence_length is None:
         raise ValueError("found no lengths of sequences, wanted both")
     q, k, v = grouped_parts(query, key, value, num_heads, kv_num_heads)
+    q = normed(xp, q, q_norm_weight, qk_norm_epsilon)
+    k = normed(xp, k, k_norm_weight, qk_norm_epsilon)
     length, total = q.shape[2], int(total_sequence_length.item())
     first = length == total
     starts = (seqlens_k.reshape(-1) + (1 - length)).astype(xp.int64)
@@ -188,9 +245,10 @@ def group_query_attention(
         mixed = bool(rotary_interleaved)
         q = rotated(xp, q, cos_cache, sin_cache, places, mixed, None, size)
         k = rotated(xp, k, cos_cache, sin_cache, places, mixed, None, size)
-    stored = total if past_key is None else max(total, past_key.shape[2])
-    k = filled_cache(xp, past_key, k, starts, stored)
-    v = filled_cache(xp, past_value, v, starts, stored)
+    rows = total if past_key is None else max(total, past_key.shape[2])
+    k = filled_cache(xp, past_key, coded(xp, k, k_by, bits, past_key), starts, rows)
+    v = coded(xp, v, v_by, bits, past_value)
+    v = filled_cache(xp, past_value, v, starts, rows)
     sink = head_sink
     if sink is None and smooth_softmax > 0:
         sink = xp.zeros((num_heads,), xp.float32)
@@ -198,8 +256,8 @@ def group_query_attention(
     y, scores, weights = attended(
         xp,
         q,
-        k[:, :, :total],
-        v[:, :, :total],
+        decoded(xp, k[:, :, :total], k_by, bits),
+        decoded(xp, v[:, :, :total], v_by, bits),
         scale,
         mask,
         attention_bias,

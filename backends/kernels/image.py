@@ -230,6 +230,10 @@ def grid_points(
     if mode == "nearest":
         points = xp.rint(points)
     beyond = (points < low) | (points > high)
+    if padding_mode == "border" and mode == "cubic":
+        # Each tap is brought inside by itself, as in PyTorch and ONNX Runtime (ONNX's
+        # evaluator moves the point). Two pixels away all are the border's.
+        return xp.clip(points, -2, length + 1)
     if padding_mode == "border":
         return xp.where(beyond, xp.clip(points, 0, length - 1), points)
     if padding_mode == "reflection":

@@ -22,6 +22,12 @@ EXACT_LIMIT = 2**24
 DEEPEST_PIECE, LARGEST_PIECE = 1024, 2**19
 """Rows and elements of the right side at a time: as floats they stay in the cache."""
 
+LANES = 16
+"""Pieces are of whole vectors of so many floats."""
+
+LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
+"""The least and the largest number of a type."""
+
 
 def aligned(v: Array, x: Array, column: bool) -> Array:
     """A scale or zero point `v` shaped to broadcast against the matrix `x`."""
@@ -62,10 +68,12 @@ def exact_product(
 
 def reach(x: Array, zero: Array | None) -> int:
     """The largest ``|x - zero|`` that the type of `x` allows."""
-    limits = np.iinfo(x.dtype)
+    low, high = LIMITS[x.dtype.name]
     if zero is None or zero.size == 0:
-        return max(-limits.min, limits.max)
-    return max(limits.max - int(np.min(zero)), int(np.max(zero)) - limits.min)
+        return max(-low, high)
+    if zero.size == 1:
+        return max(high - zero.item(), zero.item() - low)
+    return max(high - int(np.min(zero)), int(np.max(zero)) - low)
 
 
 def exact_terms(a: Array, b: Array, left: Array | None, right: Array | None) -> int:
@@ -77,9 +85,20 @@ def floats(x: Array, zero: Array | None, room: Array | None = None) -> Array:
     """``x - zero`` in float32, written into `room` if there is one."""
     y = np.empty(x.shape, np.float32) if room is None else room
     np.copyto(y, x)
-    if zero is not None and np.any(zero):
-        y -= zero.astype(np.float32)
+    if zero is None or (zero.size == 1 and zero.item() == 0):
+        return y
+    y -= zero.astype(np.float32)
     return y
+
+
+def even_step(size: int, limit: int) -> int:
+    """
+    The length of the fewest pieces of `size` that are at most `limit` long, all about
+    equally long.
+    """
+    count = -(-size // max(limit, 1))
+    step = -(-size // max(count, 1))
+    return max(min(-(-step // LANES) * LANES, limit), 1)
 
 
 def split_product(
@@ -87,23 +106,28 @@ def split_product(
 ) -> Array:
     """The product of matrices, piece by piece."""
     depth, width = b.shape[-2:]
-    step = min(exact_terms(a, b, left, right), DEEPEST_PIECE)
-    broad = LARGEST_PIECE // max(min(step, depth), 1)
+    limit = min(exact_terms(a, b, left, right), DEEPEST_PIECE)
     wide = floats(a, left)
-    if depth <= step and width <= broad:
+    if depth <= limit and depth * width <= LARGEST_PIECE:
         return np.matmul(wide, floats(b, right)).astype(np.int32)
+    deep = even_step(depth, limit)
+    broad = even_step(width, max(LARGEST_PIECE // deep, LANES))
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    total = np.zeros((*lead, a.shape[-2], width), np.int32)
-    room = np.empty((*b.shape[:-2], min(step, depth), min(width, broad)), np.float32)
+    total = np.empty((*lead, a.shape[-2], width), np.int32)
+    room = np.empty((*b.shape[:-2], deep * min(width, broad)), np.float32)
     for begin in range(0, width, broad):
         columns = slice(begin, begin + broad)
-        part = total[..., columns]
         offset = right if right is None or right.ndim == 0 else right[..., columns]
-        for start in range(0, depth, step):
-            piece = b[..., start : start + step, columns]
-            space = room[..., : piece.shape[-2], : piece.shape[-1]]
-            seen = floats(piece, offset, space)
-            part += np.matmul(wide[..., start : start + step], seen).astype(np.int32)
+        part = total[..., columns]
+        for start in range(0, depth, deep):
+            piece = b[..., start : start + deep, columns]
+            size = piece.shape[-2] * piece.shape[-1]
+            seen = floats(piece, offset, room[..., :size].reshape(piece.shape))
+            y = np.matmul(wide[..., start : start + deep], seen)
+            if start:
+                part += y.astype(np.int32)
+            else:
+                np.copyto(part, y, casting="unsafe")
     return total
 
 

@@ -143,9 +143,14 @@ def _grouped(facts: Facts) -> Sequence[Shape | None]:
             stored = total.maximum(before)
     if facts.attribute("sliding_window_cache", 0):
         stored = None
-    state = (query[0], groups, stored, size)
+    packed = facts.attribute("kv_cache_bit_width", 0) == 4
+    states: list[Shape] = []
+    for kind in ("k_quant_type", "v_quant_type"):
+        halved = packed and facts.attribute(kind, "NONE") != "NONE"
+        held = _part(size, Dim.of(2)) if halved else size
+        states.append((query[0], groups, stored, held))
     scores = (query[0], heads, query[1], total)
-    return [(query[0], query[1], _times(heads, size)), state, state, scores]
+    return [(query[0], query[1], _times(heads, size)), *states, scores]
 
 
 def _sparse(facts: Facts) -> Sequence[Shape | None]:

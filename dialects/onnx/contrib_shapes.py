@@ -22,6 +22,12 @@ Rule: TypeAlias = Callable[[Facts], Sequence[Shape | None]]
 # --- makers of rules ---
 
 
+def _tokens(facts: Facts) -> Sequence[Shape | None]:
+    """A new last axis, as long as the text with the most tokens asks for."""
+    texts = facts.shape(0)
+    return [None if texts is None else (*texts, None)]
+
+
 def _same(*places: int) -> Rule:
     """Each result has the shape of an operand."""
 
@@ -405,6 +411,7 @@ _MICROSOFT: dict[str, Rule] = {
     "MaxpoolWithMask": _as("onnx.MaxPool", 0),
     "MulInteger": _broadcast(0, 2),
     "NGramRepeatBlock": _same(1),
+    "Tokenizer": _tokens,
     "NhwcConv": _channels_last("onnx.Conv", 0, 1),
     "NhwcFusedConv": _channels_last("onnx.Conv", 0, 1),
     "NhwcMaxPool": _channels_last("onnx.MaxPool", 0),

@@ -21,6 +21,7 @@ from .facts import Facts, InferenceError
 from .proto import ELEMENT_NAMES
 from .types import DTYPE_NAMES, ELEMENT_TYPES, Shape, element_of, tensor
 
+_FEW_BITS = {8: "tensor(int8)", 4: "tensor(uint8)"}
 _BY_STRING = {f"tensor({element_string(e)})": e for e in DTYPE_NAMES}
 
 
@@ -83,6 +84,17 @@ def _of(*places: int) -> Callable[[Facts], Attribute | None]:
     return element
 
 
+def _cached(past: int, kind: str) -> Callable[[Facts], Attribute | None]:
+    """The element type of `past`; without it that of the query, or of few bits."""
+
+    def element(facts: Facts) -> Attribute | None:
+        if facts.present(past) or facts.attribute(kind, "NONE") == "NONE":
+            return _of(past, 0)(facts)
+        return _BY_STRING[_FEW_BITS[facts.attribute("kv_cache_bit_width", 8)]]
+
+    return element
+
+
 def _stashed(facts: Facts) -> Attribute:
     number = facts.attribute("stash_type", 1)
     return ELEMENT_TYPES[ELEMENT_NAMES[number]]
@@ -122,8 +134,8 @@ _ELEMENTS: Mapping[tuple[str, int], Callable[[Facts], Attribute | None]] = {
     ("microsoft.DequantizeWithOrder", 0): _of(1),
     ("microsoft.GemmFloat8", 0): _numbered,
     ("microsoft.GridSample", 0): _of(0),
-    ("microsoft.GroupQueryAttention", 1): _of(3, 0),
-    ("microsoft.GroupQueryAttention", 2): _of(4, 0),
+    ("microsoft.GroupQueryAttention", 1): _cached(3, "k_quant_type"),
+    ("microsoft.GroupQueryAttention", 2): _cached(4, "v_quant_type"),
     ("microsoft.LinearAttention", 1): _of(3, 0),
     ("microsoft.MatMulInteger16", 0): _integers,
     ("microsoft.MultiHeadAttention", 3): _of(0),

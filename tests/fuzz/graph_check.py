@@ -58,14 +58,29 @@ def differences(
     for oracle, values in oracles.known.items():
         scale = largest(drawn, values)
         for name, one in zip(names, found, strict=True):
-            reason = difference(one, values[name], drawn.agreements[name], scale)
+            near = coarsest(drawn.model.graph, name, values)
+            agreement = drawn.agreements[name]
+            reason = difference(one, values[name], agreement, scale, near)
             if reason is not None:
                 yield f"{name} differs from {oracle}: {reason}"
                 break
 
 
+def coarsest(graph: onnx.GraphProto, name: str, values: dict[str, Any]) -> float:
+    """The tolerance of the narrowest float that the value `name` is computed from."""
+    before = {output: node.input for node in graph.node for output in node.output}
+    waiting, seen = [name], set[str]()
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            seen.add(current)
+            waiting.extend(before.get(current, ()))
+    kinds = {np.asarray(values[n]).dtype.name for n in seen if n in values}
+    return max((TOLERANCE[kind] for kind in kinds & TOLERANCE.keys()), default=0.0)
+
+
 def difference(
-    found: Any, wanted: Any, agreement: Agreement, scale: float
+    found: Any, wanted: Any, agreement: Agreement, scale: float, near: float
 ) -> str | None:
     """How two arrays differ by more than they may; None if they do not."""
     wanted = np.asarray(wanted)
@@ -80,7 +95,6 @@ def difference(
     a, b = (np.float64(x) for x in (found, wanted))
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     # Just below the type's limit rounding decides what overflows.
-    near = TOLERANCE[wanted.dtype.name]
     edge = np.abs(np.where(np.isfinite(a), a, b)) > limit * (1 - 8 * near)
     error = np.abs(a - b)
     close = error <= near * max(scale, 1.0)

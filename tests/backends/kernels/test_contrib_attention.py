@@ -152,101 +152,6 @@ def test_decoder_step(check_runtime: Any, case: Any, backend: str) -> None:
     check_runtime(op_type, arrays, backend, 8, num_heads=HEADS, **options)
 
 
-# --- grouped queries ---
-
-NQ, NK, HS = 4, 2, 16
-GQ, GK, GV = (
-    data(BATCH, LENGTH, NQ * HS),
-    *(data(BATCH, LENGTH, NK * HS, seed=s) for s in (1, 2)),
-)
-PACKED = data(BATCH, LENGTH, (NQ + 2 * NK) * HS)
-ONE = tuple(x[:, :1] for x in (GQ, GK, GV))
-GPAST = tuple(data(BATCH, NK, 5, HS, seed=s) for s in (3, 4))
-ROTARY = (data(12, HS // 2, seed=5), data(12, HS // 2, seed=6))
-FIRST = (ints(2, 2), ints(LENGTH).reshape(()))
-FULL = (True, True, True)
-
-
-def grouped(
-    qkv: Any, past: Any, lengths: Any, total: int, *rest: Any, **options: Any
-) -> tuple[list[Any], dict[str, Any]]:
-    operands = [*qkv, *(past or (None, None)), lengths, ints(total).reshape(()), *rest]
-    return operands, {"outputs": FULL, **options}
-
-
-QKV = (GQ, GK, GV)
-ONES = (PACKED, None, None)
-GROUPED = {
-    "prompt": grouped(QKV, None, ints(2, 2), 3),
-    "prompt, packed": grouped(ONES, None, ints(2, 2), 3, scale=0.2),
-    "prompt, rotary": grouped(QKV, None, ints(2, 2), 3, *ROTARY, do_rotary=1),
-    "prompt, interleaved": grouped(
-        ONES, None, ints(2, 2), 3, *ROTARY, do_rotary=1, rotary_interleaved=1
-    ),
-    "prompt, positions": grouped(
-        QKV,
-        None,
-        ints(2, 2),
-        3,
-        *ROTARY,
-        ints(1, 2, 3, 4, 5, 6, dtype=np.int64).reshape(2, 3),
-        do_rotary=1,
-    ),
-    "step": grouped(ONE, GPAST, ints(5, 5), 6, *ROTARY, do_rotary=1),
-    "step, ragged": grouped(ONE, GPAST, ints(3, 5), 6, *ROTARY, do_rotary=1),
-    "step, positions": grouped(
-        ONE,
-        GPAST,
-        ints(5, 5),
-        6,
-        *ROTARY,
-        ints(7, 8, dtype=np.int64).reshape(2, 1),
-        do_rotary=1,
-    ),
-    "step, larger buffer": grouped(
-        ONE, tuple(data(BATCH, NK, 9, HS, seed=s) for s in (3, 4)), ints(5, 3), 6
-    ),
-    "several tokens": grouped(
-        tuple(x[:1] for x in QKV),
-        tuple(x[:1] for x in GPAST),
-        ints(7),
-        8,
-        *ROTARY,
-        do_rotary=1,
-    ),
-    "window": grouped(QKV, None, ints(2, 2), 3, local_window_size=2),
-    "step, window": grouped(ONE, GPAST, ints(5, 4), 6, local_window_size=3),
-    "softcap": grouped(QKV, None, ints(2, 2), 3, softcap=0.7),
-    "smooth": grouped(QKV, None, ints(2, 2), 3, smooth_softmax=1),
-    "sink": grouped(QKV, None, ints(2, 2), 3, None, None, None, None, data(NQ)),
-    "bias": grouped(
-        QKV,
-        None,
-        ints(2, 2),
-        3,
-        None,
-        None,
-        None,
-        data(BATCH, NQ, LENGTH, LENGTH),
-        softcap=2.0,
-    ),
-    "step, bias": grouped(
-        ONE, GPAST, ints(5, 5), 6, None, None, None, data(1, 1, 1, 6)
-    ),
-    "not causal": grouped(QKV, None, ints(2, 2), 3, causal=0),
-    "scores": grouped(QKV, None, ints(2, 2), 3, qk_output=1, outputs=(*FULL, True)),
-    "weights": grouped(QKV, None, ints(2, 2), 3, qk_output=2, outputs=(*FULL, True)),
-}
-
-
-@on_backends([(name, *case) for name, case in GROUPED.items()])
-def test_grouped(check_runtime: Any, case: Any, backend: str) -> None:
-    _, arrays, options = case
-    heads = {"num_heads": NQ, "kv_num_heads": NK}
-    op_type = "GroupQueryAttention"
-    check_runtime(op_type, arrays, backend, 8, **heads, **options)
-
-
 # --- positions ---
 
 TURNED = data(2, 3, 16)
@@ -400,18 +305,6 @@ def test_bias_and_cache_together(run_kernel: Any, assert_close: Any) -> None:
     ("op_type", "arrays", "options", "message"),
     [
         ("Attention", [X, W, WB], {"do_rotary": 1}, "found do_rotary 1, wanted 0"),
-        (
-            "GroupQueryAttention",
-            GROUPED["step"][0],
-            {"kv_num_heads": NK, "sliding_window_cache": 1},
-            "found sliding_window_cache 1",
-        ),
-        (
-            "GroupQueryAttention",
-            GROUPED["step"][0],
-            {"kv_num_heads": NK, "k_quant_type": "PER_TENSOR"},
-            "found a quantized cache",
-        ),
     ],
 )
 def test_refusals(

@@ -196,6 +196,11 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         [data(1, 2, 5, 5), data(1, 3, 4, 2) * 0.6],
         {"mode": "bicubic", "padding_mode": "reflection", "align_corners": 1},
     ),
+    (
+        "GridSample",
+        [data(1, 2, 5, 5), data(1, 3, 4, 2)],
+        {"mode": "bicubic", "padding_mode": "border", "align_corners": 1},
+    ),
     ("UnfoldTensor", [data(3, 9)], {"dim": 1, "size": 4, "step": 2}),
     ("UnfoldTensor", [data(7, 2)], {"dim": 0, "size": 3}),
     ("DynamicTimeWarping", [data(1, 5, 7)], {}),

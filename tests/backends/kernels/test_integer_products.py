@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import helper
 from sardonyx.backends.kernels.integer_products import (
+    even_step,
     exact_product,
     exact_sum,
     exact_terms,
@@ -100,6 +101,17 @@ def test_reach() -> None:
     assert reach(np.zeros(1, np.uint8), np.array([0], np.uint8)) == 255
     a, b = np.zeros(1, np.uint8), np.zeros(1, np.int8)
     assert exact_terms(a, b, None, None) == 2**24 // (255 * 128)
+
+
+def test_pieces_are_about_equal() -> None:
+    """A depth just above the limit is no piece of the limit and one of the rest."""
+    assert even_step(1024, 970) == 512
+    assert even_step(4096, 970) == 832
+    assert even_step(700, 970) == 704
+    assert even_step(971, 970) == 496
+    assert even_step(5, 4) == 4
+    assert even_step(0, 970) == 1
+    assert even_step(100, 0) == 1
 
 
 def test_sums_of_products() -> None:
