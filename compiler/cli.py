@@ -20,6 +20,7 @@ from .commands.inspect import inspect
 from .commands.opt import opt
 from .commands.passes import passes
 from .commands.profile import profile
+from .commands.quantize import quantize
 from .commands.reduce import reduce
 from .commands.rules import rules
 from .commands.run import run
@@ -66,6 +67,7 @@ app.command(
     add_help_option=False,
 )(opt)
 app.command()(passes)
+app.command()(quantize)
 app.add_typer(rules, name="rules")
 app.command()(why)
 app.command()(diff)

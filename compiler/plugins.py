@@ -97,7 +97,7 @@ def _passes_in(path: Path) -> dict[str, type[ModulePass]]:
             f"{path}: found a file named {path.suffix or path.name!r}, "
             "wanted .py or .rules"
         )
-    module = _executed(path)
+    module = executed(path)
     found = {
         chosen.name: chosen
         for chosen in vars(module).values()
@@ -117,7 +117,7 @@ def _is_pass(value: object) -> bool:
     )
 
 
-def _executed(path: Path) -> ModuleType:
+def executed(path: Path) -> ModuleType:
     """The module that the file is; this runs the user's code."""
     resolved = path.resolve()
     # Two files of one name are two modules.

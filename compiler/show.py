@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeRemainingColumn,
@@ -126,6 +127,45 @@ def progress(what: str, total: int) -> Generator[Callable[[int], object]]:
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    with bar:
+        task = bar.add_task(escape(what), total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def counting(what: str) -> Generator[Callable[[str, int, int], object]]:
+    """
+    A bar over steps on a terminal, elsewhere nothing.
+
+    What it gives is told before every step: its name, how many are done, of how many.
+    It draws nothing in between, so that it takes no time from what is timed.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    hidden = not err.is_terminal
+    bar = Progress(
+        *columns, console=err, transient=True, auto_refresh=False, disable=hidden
+    )
+    with bar:
+        task = bar.add_task(escape(what))
+
+        def report(step: str, done: int, total: int) -> None:
+            text = escape(printable(f"{what}: {step}"))
+            bar.update(task, description=text, completed=done, total=total)
+            bar.refresh()
+
+        yield report
+
+
+@contextmanager
+def stepping(what: str, total: int) -> Generator[Callable[[int], object]]:
+    """As `progress`, over `total` things that are counted."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

@@ -1,0 +1,1 @@
+"""Calibration, schemes, and what they cost: what `sardonyx quantize` does."""

@@ -1,0 +1,158 @@
+"""What became of every product: its format, its bytes, its signal to noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xdsl.ir import SSAValue
+
+from ...dialects.onnx import OnnxOp
+from ...dialects.onnx.provenance import node_names
+from ...dialects.onnx.types import Array
+from ...dialects.quant import SchemeAttr
+from ...dialects.quant.numbers import signal_to_noise
+from ...passes.facts import name_of
+from ...passes.quantize.names import value_names
+from ...passes.quantize.products import products_in
+from ...passes.quantize.schemes import constant_bytes, schemes_in
+from ..driver import Executable, call_by_name, lower
+from ..model import Model
+from ..text import used_weights
+from ..verify import expose
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One product before and after."""
+
+    node: str
+    """The name of its ONNX node, or what its value is called."""
+    operator: str
+    scheme: str
+    """How its weight is stored: ``int8, axis 1``; ``float32`` if as before."""
+    elements: int
+    bytes_before: int
+    bytes_after: int
+    """With scales and zero points."""
+    decibels: float | None
+    """The signal to noise of its result, earlier layers' noise included."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The layers, and the bytes of all weights."""
+
+    layers: tuple[Layer, ...]
+    bytes_before: int
+    bytes_after: int
+
+    @property
+    def bits_per_weight(self) -> float:
+        """On disk, over the elements of the products' weights."""
+        elements = sum(layer.elements for layer in self.layers)
+        return 8 * sum(layer.bytes_after for layer in self.layers) / max(elements, 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "bytes_before": self.bytes_before,
+            "bytes_after": self.bytes_after,
+            "bits_per_weight": self.bits_per_weight,
+            "layers": [layer.as_json() for layer in self.layers],
+        }
+
+
+def report_of(
+    before: Model, after: Model, batch: Mapping[str, Array] | None = None
+) -> Report:
+    """
+    The products of `before`, and what they are in `after`, made from it by passes.
+
+    With a `batch` both run on it, and results are compared.
+    """
+    names = value_names(before.module)
+    products = products_in(before.module, before.context.store)
+    results = [names[p.op.results[0]] for p in products if p.op.results[0] in names]
+    noise = {} if batch is None else _decibels(before, after, results, batch)
+    written = _written(after)
+    layers: list[Layer] = []
+    for product in products:
+        name = names.get(product.op.results[0], "")
+        node = (node_names(product.op) or (name,))[0]
+        elements = 1
+        for size in product.shape:
+            elements *= size
+        now = written.get(frozenset(node_names(product.op)))
+        scheme, size = now if now is not None else ("float32", elements * 4)
+        operator = product.op.op_type()
+        decibels = noise.get(name)
+        layers.append(
+            Layer(node, operator, scheme, elements, elements * 4, size, decibels)
+        )
+    return Report(tuple(layers), weight_bytes(before), weight_bytes(after))
+
+
+def weight_bytes(model: Model) -> int:
+    """The bytes of all weights of a model in a file."""
+    store = model.context.store
+    return sum(store[key].file_bytes for key in used_weights(model))
+
+
+_HOLDERS = ("onnx.Gather", "onnx.MatMul", "onnx.Mul")
+"""What takes the other constants of a quantized product: tables, floats, scales."""
+
+
+def _written(model: Model) -> dict[frozenset[str], tuple[str, int]]:
+    """By the nodes that it came from: how a weight is stored, and in how many bytes."""
+    schemes: dict[frozenset[str], list[str]] = {}
+    coded = {op: scheme for op, scheme in schemes_in(model.module)}
+    for op, scheme in coded.items():
+        said = str(SchemeAttr(scheme).data)
+        schemes.setdefault(frozenset(node_names(op)), []).append(said)
+    sizes = dict.fromkeys(schemes, 0)
+    for op in model.module.walk():
+        nodes = frozenset(node_names(op))
+        if nodes in sizes and (op in coded or op.name in _HOLDERS):
+            sizes[nodes] += sum(
+                constant_bytes(value.owner, model.context.store)
+                for value in op.operands
+                if isinstance(value.owner, OnnxOp)
+                and value.owner.name == "onnx.Constant"
+            )
+            if op.name == "onnx.MatMul" and name_of(op.operands[1]) == "onnx.Constant":
+                schemes[nodes].append("float32")
+    return {nodes: (" + ".join(said), sizes[nodes]) for nodes, said in schemes.items()}
+
+
+def _decibels(
+    before: Model, after: Model, names: Sequence[str], batch: Mapping[str, Array]
+) -> dict[str, float]:
+    wanted, found = (_values(model, names, batch) for model in (before, after))
+    return {
+        name: signal_to_noise(found[name], wanted[name])
+        for name in names
+        if name in found
+        and name in wanted
+        and found[name].shape == wanted[name].shape
+        and wanted[name].dtype.kind == "f"
+    }
+
+
+def _values(
+    model: Model, names: Sequence[str], batch: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The values of `model` that are called so."""
+    copy = model.clone()
+    known = {name: value for value, name in value_names(copy.module).items()}
+    shown: dict[str, SSAValue] = {n: known[n] for n in names if n in known}
+    outputs = len(copy.results)
+    expose(copy, list(shown.values()))
+    executable = Executable(copy, "numpy", "", lower(copy, "numpy"))
+    arrays = call_by_name(executable, batch)[outputs:]
+    return dict(zip(shown, arrays, strict=True))
