@@ -6,7 +6,8 @@
 #   make test-browser  the report in headless Chromium; its pictures go to docs/
 #   make check    lint, types, import directions, generated files
 #   make coverage the ONNX backend suite on NumPy and JAX; writes docs/onnx_coverage.md
-#   make bench    what grows with size, how fast a start is, ops beside other optimizers
+#   make bench    what grows with size, how fast a start is, ops beside other optimizers,
+#                 time beside other runtimes; writes docs/benchmarks.md
 #   make fuzz     20,000 hostile model files: each imports or is refused in one line;
 #                 5,000 random graphs: NumPy, JAX and the reference evaluator agree
 
@@ -18,6 +19,8 @@ RUN := $(VENV)/.installed
 FUZZ ?= 20000
 SEED ?= 0
 GRAPHS ?= 5000
+SHARED := ../shared/models
+LARGE ?=
 
 .PHONY: demo test test-browser check coverage bench fuzz format stub clean
 
@@ -52,11 +55,20 @@ coverage: $(DEV)
 	@echo "make coverage: the ONNX backend suite, whole, on both backends; about ten minutes"
 	$(BIN)/python tests/coverage/run.py
 
+# What is timed lies beside the project; LARGE=DIR has what make_large.py wrote.
 bench: $(DEV)
-	@echo "make bench: tests/bench with its 3 GB model, and docs/graph-size.md; needs 8 GB of disk"
+	@echo "make bench: tests/bench with its 3 GB model, docs/graph-size.md," \
+	  "docs/benchmarks.md; needs 8 GB of disk, about half an hour and a quiet machine"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,bench]'
 	$(BIN)/python -m pytest -n 0 -q tests/bench
-	$(BIN)/python tests/bench/graph_size.py
+	@[ -f $(SHARED)/make_light.py ] || \
+	  { echo "make bench: found no $(SHARED): no models to time" >&2; exit 1; }
+	light=$$(mktemp -d) && trap 'rm -rf "$$light"' EXIT && \
+	  $(BIN)/python $(SHARED)/make_light.py "$$light" >/dev/null && \
+	  $(BIN)/python tests/bench/graph_size.py "$$light"/*.onnx $(SHARED)/*.onnx \
+	    -o docs/graph-size.md && \
+	  $(BIN)/python tests/bench/benchmarks.py --light "$$light" \
+	    $(if $(LARGE),--large $(LARGE))
 
 fuzz: $(DEV)
 	@echo "make fuzz: $(FUZZ) hostile model files, seeds from $(SEED) on"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -55,6 +56,21 @@ def fraction(given: object) -> float:
     if not 0 <= number < math.inf:
         raise typer.BadParameter(f"found {text!r}, wanted a number from 0 on")
     return number
+
+
+_DECIMAL = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_UNITS = {**_DECIMAL, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+_BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+
+
+def parse_bytes(given: object) -> int:
+    """A size in bytes from 1 on: ``80MB``, ``1.5 GiB``, ``4096``."""
+    found = _BYTES.fullmatch(str(given).strip())
+    unit = None if found is None else _UNITS.get(found[2].lower())
+    size = 0 if found is None or unit is None else int(float(found[1]) * unit)
+    if size < 1:
+        raise typer.BadParameter(f"found {str(given)!r}, wanted a size: 80MB, 1.5GiB")
+    return size
 
 
 def pipeline_of(level: Level, passes: str | None) -> str:

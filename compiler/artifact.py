@@ -147,6 +147,7 @@ def _manifest(executable: Executable, folder: Path) -> dict[str, Any]:
         **({"host": list(program.host)} if program.host else {}),
         **({"fixed": list(program.fixed)} if program.fixed else {}),
         **({"buckets": _buckets(program)} if program.buckets else {}),
+        **({"refused": dict(executable.refused)} if executable.refused else {}),
         "versions": _versions(executable.backend),
         "hash": {name: _hash(folder / name) for name in HASHED},
     }
@@ -239,13 +240,12 @@ def is_artifact(folder: Path) -> bool:
     return (folder / "manifest.json").is_file() and (folder / "model.py").is_file()
 
 
-def load_artifact(folder: str | Path) -> Artifact:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """
-    Load an artifact to call it. This executes its ``model.py``.
+    The manifest of an artifact whose files are as it says; its program is not run.
 
     Raises ArtifactError if the folder is none, or its manifest does not fit.
     """
-    folder = Path(folder)
     if not is_artifact(folder):
         raise ArtifactError(f"{folder}: not an artifact: no manifest.json and model.py")
     try:
@@ -266,6 +266,17 @@ def load_artifact(folder: str | Path) -> Artifact:
             f"{folder}: {changed[0]} was changed after it was written; run it yourself "
             "(python model.py), or compile again"
         )
+    return manifest
+
+
+def load_artifact(folder: str | Path) -> Artifact:
+    """
+    Load an artifact to call it. This executes its ``model.py``.
+
+    Raises ArtifactError if the folder is none, or its manifest does not fit.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
     where = (folder / "model.py").resolve()
     spec = importlib.util.spec_from_file_location(f"sardonyx_{folder.name}", where)
     assert spec is not None, "a .py file has a loader"

@@ -15,6 +15,7 @@ from typing import Any
 from xdsl.dialects.builtin import IntegerAttr, StringAttr
 from xdsl.ir import Attribute, Operation
 
+from ..dialects.fusion import RegionOp
 from ..dialects.onnx import Dim, OnnxOp
 from ..dialects.onnx.integers import IntegerValues
 from ..dialects.onnx.provenance import node_names, tensor_names
@@ -261,7 +262,9 @@ class Tally:
 
 
 def label_of(op: Operation) -> str:
-    """The operator: ``Conv``, ``microsoft.Gelu``."""
+    """The operator: ``Conv``, ``microsoft.Gelu``; of a region all: ``Conv+Relu``."""
+    if isinstance(op, RegionOp):
+        return op.label
     return op.name.removeprefix("onnx.")
 
 

@@ -15,6 +15,7 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import OpResult, SSAValue
 
 from ..dialects.errors import SardonyxError
+from ..dialects.fusion import inline_regions
 from ..dialects.onnx import OnnxOp
 from ..dialects.onnx.provenance import node_names, tensor_names
 from ..dialects.onnx.types import Array, element_of, is_none
@@ -134,6 +135,9 @@ def verify(
     spec = spec_of(pipeline, backend)
     passes = run_pipeline(model, spec, instruments)
     tensors = graph_tensors(runs)
+    if per_op:
+        # Values within a fused region are seen as those of plain ops.
+        inline_regions(model.module)
     watched = _outputs(model, names, tensors)
     if per_op:
         watched += _ops(model, tensors)

@@ -169,6 +169,8 @@ class Contest:
     threads: int = 1
     seed: int = 0
     plan: Plan = field(default_factory=Plan)
+    pipelines: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The pipelines of backends that have one of their own, not `pipeline`."""
 
     @property
     def absent(self) -> list[str]:
@@ -182,11 +184,15 @@ class Contest:
         return [
             *(Entry(name, peer(name, model, sizes)) for name in there),
             *(
-                Entry(b, compiled(model, b, self.pipeline, sizes))
+                Entry(b, compiled(model, b, self.pipeline_of(b), sizes))
                 for b in self.backends
             ),
             *(Entry(f"{folder}/", artifact(folder)) for folder in self.artifacts),
         ]
+
+    def pipeline_of(self, backend: str) -> str:
+        """The level or spec that `backend` compiles with."""
+        return self.pipelines.get(backend, self.pipeline)
 
 
 def measure(

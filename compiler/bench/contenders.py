@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +18,14 @@ from ...dialects.errors import SardonyxError
 from .child import Runner, serve, thread_names
 from .process import read_array
 
-PEERS = ("onnxruntime", "openvino", "reference")
+PEERS = ("onnxruntime", "openvino", "reference", "jaxonnxruntime")
 
-PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "reference": "onnx"}
+PACKAGES = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "reference": "onnx",
+    "jaxonnxruntime": "jaxonnxruntime",
+}
 """What must be installed for a peer."""
 
 
@@ -157,6 +164,27 @@ def make_reference(
     return Runner(lambda: evaluator.run(None, feed))
 
 
+def make_jaxonnxruntime(
+    described: Mapping[str, Any], arrays: Mapping[str, Any], threads: int
+) -> Runner:
+    """The other importer of ONNX into JAX: its function, jitted."""
+    import onnx
+
+    proto = onnx.load(described["model"])  # pyright: ignore[reportUnknownMemberType]
+    importer = cast(Any, importlib.import_module("jaxonnxruntime.call_onnx"))
+    jax = cast(Any, importlib.import_module("jax"))
+    # Of a graph that it does not understand it asks in a debugger: nobody answers.
+    sys.stdin = io.StringIO()
+    feed = dict(arrays)
+    function, weights = importer.call_onnx_model(proto, feed)
+    jitted = jax.jit(function)
+
+    def call() -> list[Any]:
+        return list(jax.block_until_ready(jitted(weights, feed)))
+
+    return Runner(call, xla_threads)
+
+
 def make_oracle(
     described: Mapping[str, Any], arrays: Mapping[str, Any], threads: int
 ) -> Runner:
@@ -174,6 +202,7 @@ MAKERS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], int], Runner]]
     "onnxruntime": make_onnxruntime,
     "openvino": make_openvino,
     "reference": make_reference,
+    "jaxonnxruntime": make_jaxonnxruntime,
     "oracle": make_oracle,
 }
 

@@ -12,7 +12,15 @@ from typing import Any, cast
 
 import numpy as np
 
-PACKAGES = ("sardonyx", "numpy", "jax", "onnx", "onnxruntime", "openvino")
+PACKAGES = (
+    "sardonyx",
+    "numpy",
+    "jax",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "jaxonnxruntime",
+)
 
 TELLING_FLAGS = (
     "avx2",

@@ -104,8 +104,11 @@ class ContenderProcess:
         self._signal(signal.SIGSTOP)
         if hasattr(os, "waitid"):
             # Ended or stopped; WNOWAIT leaves what Popen wants to see.
-            options = os.WSTOPPED | os.WEXITED | os.WNOWAIT
-            os.waitid(os.P_PID, process.pid, options)
+            options = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+            while os.waitid(os.P_PID, process.pid, options) is None:
+                # Who else continues it before we look would have us wait for ever.
+                time.sleep(0.0005)
+                self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""

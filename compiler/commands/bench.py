@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from ...dialects.errors import SardonyxError
 from ..arguments import Level, fraction, natural, parse_dims, pipeline_of, positive
-from ..show import err, first_line, out, print_json, printable, show
-from .options import DimOption, JsonOption, LevelOption, PassesOption, SeedOption
+from ..show import counting, first_line, out, print_json, printable, show
+from .options import (
+    DimOption,
+    JsonOption,
+    LevelOption,
+    PassesOption,
+    RefuseBudgetOption,
+    RefuseOption,
+    SeedOption,
+    refuses,
+)
 
 if TYPE_CHECKING:
     from ..bench.comparison import Contest, ModelResult, Row
     from ..bench.protocol import Report
+    from ..debug.refuse import Refusal
 
 LEAST_ROUNDS = 4
 
@@ -53,7 +61,10 @@ def bench(
     ] = "numpy,jax",
     against: Annotated[
         str,
-        typer.Option("--vs", help="Peers: onnxruntime, openvino, reference, or none."),
+        typer.Option(
+            "--vs",
+            help="Peers: onnxruntime, openvino, reference, jaxonnxruntime, or none.",
+        ),
     ] = "onnxruntime,openvino",
     artifacts: Annotated[
         list[Path] | None,
@@ -88,17 +99,21 @@ def bench(
     ] = 300.0,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    refuse_slower: RefuseOption = None,
+    refuse_budget: RefuseBudgetOption = 60.0,
 ) -> None:
     """
     Time MODEL beside other runtimes at equal threads; exit 1 if ours differ or fail.
 
     Each contender has a process; while one is timed the others are stopped. A ratio
     above 1 means slower than the first peer; "of p10" is that of the 10th percentiles,
-    which other programs disturb least.
+    which other programs disturb least. -O3 first measures which passes to undo, for
+    each backend.
     """
     from ..bench.comparison import Contest
     from ..bench.contenders import PEERS
     from ..bench.protocol import Plan
+    from ..debug.refuse_table import show_refusal
     from ..driver import BACKENDS
     from ..pipelines import parse_pipeline, spec_of
 
@@ -119,30 +134,73 @@ def bench(
         raise SardonyxError("nobody to time: every contender is absent or none")
     if not as_json:
         show_setting(contest)
+    measuring = refuse_budget if refuses(refuse_slower, level, passes) else None
+    among_others = len(paths) > 1
     results: list[ModelResult] = []
+    refused: dict[str, dict[str, Refusal]] = {}
     for number, path in enumerate(paths):
         what = (
             path.name if len(paths) == 1 else f"{number + 1}/{len(paths)} {path.stem}"
         )
-        with progress(what) as report:
-            results.append(one_model(path, contest, report, len(paths) > 1))
+        with counting(what) as report:
+            found, measured = one_model(path, contest, report, among_others, measuring)
+        results.append(found)
+        refused[found.model] = measured
         if not as_json:
-            show_result(results[-1])
-    finish(contest, results, as_json)
+            for each, refusal in measured.items():
+                show_refusal(refusal, f"{found.model}, the passes for {each}:")
+            show_result(found)
+    finish(contest, results, as_json, refused)
 
 
 def one_model(
-    path: Path, contest: Contest, report: Report, among_others: bool
-) -> ModelResult:
-    """The result of one model; among others, one that cannot be read has its reason."""
+    path: Path,
+    contest: Contest,
+    report: Report,
+    among_others: bool,
+    refuse_budget: float | None,
+) -> tuple[ModelResult, dict[str, Refusal]]:
+    """
+    The result of one model, and what undoing slower passes gave for each backend.
+
+    Nothing is undone without a `refuse_budget`, seconds for each. Among others, a
+    model that cannot be read has its reason.
+    """
     from ..bench.comparison import ModelResult, bench_model
 
+    measured: dict[str, Refusal] = {}
     try:
-        return bench_model(path, contest, report)
+        if refuse_budget is not None:
+            measured = refusals(path, contest, report, refuse_budget)
+        left = {backend: refusal.pipeline for backend, refusal in measured.items()}
+        found = bench_model(path, replace(contest, pipelines=left), report)
     except (SardonyxError, OSError) as error:
         if not among_others:
             raise
-        return ModelResult(path.stem, failure=first_line(error))
+        found = ModelResult(path.stem, failure=first_line(error))
+    return found, measured
+
+
+def refusals(
+    path: Path, contest: Contest, report: Report, budget_seconds: float
+) -> dict[str, Refusal]:
+    """What is left of the pipeline for each backend where slower passes are undone."""
+    from ..debug.refuse import refuse_slower
+    from ..debug.trial import Inputs
+
+    return {
+        backend: refuse_slower(
+            path,
+            backend,
+            contest.pipeline,
+            contest.dims,
+            inputs=Inputs(seed=contest.seed),
+            budget_seconds=budget_seconds,
+            threads=contest.threads,
+            report=report,
+        )
+        for backend in contest.backends
+    }
 
 
 # --- what is asked for ---
@@ -193,32 +251,6 @@ def checked_threads(given: int | None) -> int:
         wanted = f"at most {cores}, the cores that this process may use"
         raise SardonyxError(f"--threads: found {given}, wanted {wanted}")
     return given or cores
-
-
-@contextmanager
-def progress(what: str) -> Generator[Report]:
-    """A bar on a terminal, drawn between blocks only; elsewhere nothing."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-    )
-    bar = Progress(
-        *columns,
-        console=err,
-        transient=True,
-        auto_refresh=False,
-        disable=not err.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(escape(what))
-
-        def report(step: str, done: int, total: int) -> None:
-            text = escape(f"{what}: {step}")
-            bar.update(task, description=text, completed=done, total=total)
-            bar.refresh()
-
-        yield report
 
 
 # --- what is said ---
@@ -308,19 +340,36 @@ def milliseconds(seconds: float) -> str:
     return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
-def finish(contest: Contest, results: Sequence[ModelResult], as_json: bool) -> None:
+def finish(
+    contest: Contest,
+    results: Sequence[ModelResult],
+    as_json: bool,
+    refused: Mapping[str, Mapping[str, Refusal]],
+) -> None:
     """The document or the means; exit 1 if something of ours failed, or differs."""
     from ..bench.comparison import mean_ratios
 
     means = mean_ratios(results)
     if as_json:
-        print_json(document(contest, results))
+        print_json({**document(contest, results), "refused": told(refused)})
     elif len(results) > 1:
         for name, (mean, count) in means.items():
             models = f"{count} of {len(results)} models"
             show(f"geometric mean of ratios, {name}: {mean:.2f} ({models})")
     if not all(result.ok for result in results):
         raise typer.Exit(1)
+
+
+def told(refused: Mapping[str, Mapping[str, Refusal]]) -> dict[str, Any]:
+    """What was undone of the pipelines of each model and backend, for JSON."""
+    return {
+        model: {
+            backend: {"pipeline": refusal.pipeline, **refusal.as_json()}
+            for backend, refusal in measured.items()
+        }
+        for model, measured in refused.items()
+        if measured
+    }
 
 
 def document(contest: Contest, results: Sequence[ModelResult]) -> dict[str, Any]:

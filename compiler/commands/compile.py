@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,21 +12,37 @@ from ..arguments import Level, parse_buckets, parse_dims, pipeline_of
 from ..artifact import weight_keys
 from ..debug.statistics import statistics_table, timing_table
 from ..driver import compile_model
-from ..show import out, printable, progress, shape_text, show, telling, working
+from ..sharding import parse_shards, sharded
+from ..show import (
+    counting,
+    out,
+    printable,
+    progress,
+    shape_text,
+    show,
+    telling,
+    working,
+)
 from .options import (
     Backend,
     BackendOption,
     BucketOption,
+    DevicesOption,
     DimOption,
     GuardOption,
     GuardWithOption,
     InputOption,
     LevelOption,
+    MemoryLimitOption,
     ModelPath,
     NoReproducerOption,
     PassesOption,
     PluginOption,
+    RefuseBudgetOption,
+    RefuseOption,
     Runner,
+    ShardOption,
+    refuses,
 )
 
 
@@ -40,6 +57,8 @@ def compile(
     plugin: PluginOption = None,
     dim: DimOption = None,
     bucket: BucketOption = None,
+    shard: ShardOption = None,
+    devices: DevicesOption = None,
     vmap: Annotated[
         bool, typer.Option("--vmap", help="Run on a batch: a new first axis (JAX).")
     ] = False,
@@ -57,23 +76,48 @@ def compile(
     guard_with: GuardWithOption = Runner.numpy,
     inputs: InputOption = None,
     no_reproducer: NoReproducerOption = False,
+    refuse_slower: RefuseOption = None,
+    refuse_budget: RefuseBudgetOption = 60.0,
+    memory_limit: MemoryLimitOption = None,
 ) -> None:
     """
     Compile MODEL into a folder with a readable program that runs without sardonyx.
     """
+    from ..debug.refuse_table import show_refusal
+    from ..debug.reproducer import plugin_words
     from ..debug.trial import Inputs
     from ..debug.trusting import Trusting
 
-    given = Inputs(tuple(inputs or ()))
-    trusting = Trusting(given, guard, guard_with.value, not no_reproducer)
+    given, refusing = Inputs(tuple(inputs or ())), refuses(refuse_slower, level, passes)
+    trusting = Trusting(given, guard, guard_with.value, not no_reproducer, refusing)
+    sizes, padded = parse_dims(dim), parse_buckets(bucket)
+    pipeline = sharded(pipeline_of(level, passes), parse_shards(shard, devices))
+    refusal = None
+    if refusing:
+        from ..debug.refuse import refuse_slower as measured
+
+        looking = trusting.instruments(pipeline, str(model))
+        with counting(f"timing {model}") as report:
+            refusal = measured(
+                model,
+                backend.value,
+                pipeline,
+                sizes,
+                vmap,
+                padded,
+                given,
+                refuse_budget,
+                report=report,
+                instruments=looking,
+            )
+        pipeline = refusal.pipeline
     with working(f"compiling {model}") as status:
-        sizes = parse_dims(dim)
-        pipeline = pipeline_of(level, passes)
         looking = trusting.instruments(pipeline, str(model), telling(status))
-        padded = parse_buckets(bucket)
         executable = compile_model(
-            model, backend.value, pipeline, sizes, vmap, looking, padded
+            model, backend.value, pipeline, sizes, vmap, looking, padded, memory_limit
         )
+    if refusal is not None:
+        executable.refused = refusal.as_json()
     store = executable.model.context.store
     total = sum(store[key].file_bytes for key in weight_keys(executable))
     with progress(f"writing {output}", total) as advance:
@@ -88,4 +132,9 @@ def compile(
         out.print(statistics_table(executable.passes))
     if timing:
         out.print(timing_table(executable.passes))
+    if refusal is not None:
+        show_refusal(refusal, f"{model}, the passes:")
+        words = ["sardonyx", "compile", str(model), "-o", str(output)]
+        words += ["-b", backend.value, "-p", pipeline, *plugin_words(pipeline)]
+        show(f"the same without measuring: {printable(shlex.join(words))}")
     show(f"run it: python {folder / 'model.py'}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import Level, natural
+from ..arguments import Level, fraction, natural, parse_bytes, positive
 
 
 class Backend(StrEnum):
@@ -61,6 +61,21 @@ BucketOption = Annotated[
         "(JAX).",
     ),
 ]
+ShardOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shard",
+        metavar="PLAN=N",
+        help="Divide the model over N devices: data (the batch), tensor (weights), "
+        "sequence (Ulysses). Several make a grid.",
+    ),
+]
+DevicesOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=positive, metavar="N", help="How many devices --shard PLAN is for."
+    ),
+]
 SeedOption = Annotated[
     int, typer.Option(parser=natural, metavar="N", help="Seeds the random inputs.")
 ]
@@ -87,6 +102,38 @@ NoReproducerOption = Annotated[
     bool,
     typer.Option("--no-reproducer", help="Write no folder when a pass crashes."),
 ]
+
+
+RefuseOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--refuse-slower/--no-refuse-slower",
+        help="Time the program with and without each pass, and undo what is slower; "
+        "-O3 does unless told not to.",
+    ),
+]
+RefuseBudgetOption = Annotated[
+    float,
+    typer.Option(
+        parser=fraction, metavar="SECONDS", help="About how long --refuse-slower takes."
+    ),
+]
+
+
+MemoryLimitOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_bytes,
+        metavar="SIZE",
+        help="NumPy: hold at most this much of the weights in memory (80MB), and read "
+        "the rest ahead from the file as it is needed.",
+    ),
+]
+
+
+def refuses(given: bool | None, level: Level, passes: str | None) -> bool:
+    """Whether slower passes are undone: as it says, else for -O3 without -p."""
+    return given if given is not None else level is Level.O3 and passes is None
 
 
 def _loaded(paths: list[Path] | None) -> list[Path] | None:

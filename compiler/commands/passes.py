@@ -68,6 +68,7 @@ def passes(
     for backend, specs in LOWERING.items():
         levels = ", ".join(f"-{level}" for level in sorted(LOWERING_LEVELS))
         show(f"{levels} for {backend}, at the end:  {','.join(specs)}")
+    show("compile -O3 and bench -O3 time the program and undo the passes that slow it")
     show("-p takes a spec, with levels and options: 'O1,fold-constants{max-growth=1}'")
     show('-p @FILE reads one per line; fixpoint{passes="a,b"} repeats until it settles')
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ...dialects.errors import SardonyxError
-from ..arguments import Level, fraction, parse_dims, pipeline_of
+from ..arguments import Level, fraction, parse_dims, pipeline_of, positive
+from ..artifact import ArtifactError, read_manifest
 from ..show import show, working
 from .options import (
     Backend,
@@ -34,6 +35,14 @@ def view(
         Path | None,
         typer.Option(metavar="FILE.json", help="What `sardonyx profile --json` wrote."),
     ] = None,
+    artifact: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="What `compile` wrote of MODEL: show its passes, its backend, and "
+            "what --refuse-slower measured.",
+        ),
+    ] = None,
     peak_gflops: Annotated[
         float | None,
         typer.Option(
@@ -44,6 +53,19 @@ def view(
         float | None,
         typer.Option(parser=fraction, metavar="N", help="Its GB/s, with the former."),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml",
+            help="Show when the ops run on this hardware, as a Gantt chart.",
+        ),
+    ] = None,
+    microbatches: Annotated[
+        int,
+        typer.Option(
+            parser=positive, metavar="N", help="How many go through its engines."
+        ),
+    ] = 1,
     plugin: PluginOption = None,
 ) -> None:
     """
@@ -52,8 +74,10 @@ def view(
     It is one file that needs no network; -b says whose program it shows lines of.
     """
     del plugin  # reading the option has loaded it
+    from ...passes.analysis.targets import read_target
     from ..debug.profile import read_profile
     from ..debug.report import Peaks, build_report, write_report
+    from ..debug.report.gantt import Wanted
 
     peaks = None
     if peak_gflops is not None or bandwidth is not None:
@@ -62,14 +86,29 @@ def view(
             raise SardonyxError(f"view: found half of the peaks, wanted {wanted}")
         peaks = Peaks(1e9 * peak_gflops, 1e9 * bandwidth, "as the command line says")
     given = None if profile is None else read_profile(profile)
+    pipeline, chosen, refused = pipeline_of(level, passes), backend.value, None
+    if artifact is not None:
+        pipeline, chosen, refused = written(artifact)
+    wanted = None if target is None else Wanted(read_target(target), microbatches)
     with working(f"looking at {model}"):
         content = build_report(
-            model,
-            pipeline_of(level, passes),
-            parse_dims(dim),
-            backend.value,
-            given,
-            peaks,
+            model, pipeline, parse_dims(dim), chosen, given, peaks, refused, wanted
         )
         write_report(output, content)
     show(f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, open it in a browser")
+
+
+def written(folder: Path) -> tuple[str, str, dict[str, Any] | None]:
+    """
+    The pipeline and the backend of an artifact, and what was measured of its passes.
+
+    Raises ArtifactError for a folder that is none. Its program is not run.
+    """
+    manifest = read_manifest(folder)
+    try:
+        pipeline, backend = str(manifest["pipeline"]), Backend(manifest["backend"])
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder}: the manifest cannot be used: {error}"
+        ) from error
+    return pipeline, backend.value, manifest.get("refused")

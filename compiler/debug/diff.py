@@ -26,7 +26,7 @@ from ..driver import (
     random_by_name,
     specialize,
 )
-from ..inspect import amount_json, inspected
+from ..inspect import amount_json, inspected, label_of
 from ..model import Model
 from ..pipelines import count_ops, run_pipeline, spec_of
 from ..verify import Comparison, compare
@@ -39,6 +39,7 @@ from .matching import (
     sides,
     stated,
     tensor_of,
+    through,
 )
 
 
@@ -201,7 +202,7 @@ def _title(source: str | Path | Model, passes: str) -> str:
 def note(op: Operation) -> Note:
     """An op in the user's words."""
     kinds = tuple(type_text(kind) for kind in op.result_types if not is_none(kind))
-    return Note(node_names(op), op.name.removeprefix("onnx."), kinds)
+    return Note(node_names(op), label_of(op), kinds)
 
 
 def type_text(kind: Attribute) -> str:
@@ -295,8 +296,8 @@ def _values(
 ) -> Iterator[Change]:
     """What is otherwise about operands; what one has more is there, or absent."""
     for place in range(max(len(mine), len(theirs))):
-        one = mine[place] if place < len(mine) else None
-        other = theirs[place] if place < len(theirs) else None
+        one = through(mine[place]) if place < len(mine) else None
+        other = through(theirs[place]) if place < len(theirs) else None
         if one is not None and other is not None and matching.same(one, other):
             continue
         name = names[place] if place < len(names) else f"operand {place}"

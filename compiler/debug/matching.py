@@ -16,6 +16,7 @@ from typing import Any
 
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, OpResult, SSAValue
 
+from ...dialects.fusion import RegionOp
 from ...dialects.onnx import DenseAttr, OnnxOp, WeightAttr
 from ...dialects.onnx.proto import is_default
 from ...dialects.onnx.provenance import node_names, tensor_names
@@ -23,7 +24,7 @@ from ...dialects.onnx.types import is_none
 from ...passes.analysis.storage import CONSTANTS
 from ..model import Model
 
-TERMINATORS = frozenset(["func.return", "onnx.yield"])
+TERMINATORS = frozenset(["func.return", "fusion.yield", "onnx.yield"])
 
 
 def stated(op: Operation) -> dict[str, Attribute]:
@@ -44,6 +45,23 @@ def tensor_of(value: SSAValue) -> str | None:
     if len(names) != len(results) or value not in results:
         return None
     return names[results.index(value)] or None
+
+
+def through(value: SSAValue) -> SSAValue:
+    """What `value` is if fused regions are seen through: what ops take or give."""
+    if isinstance(value, BlockArgument):
+        region = value.owner.parent_op()
+        if isinstance(region, RegionOp):
+            return through(region.inputs[value.index])
+    elif isinstance(value, OpResult) and isinstance(value.op, RegionOp):
+        return through(value.op.yielded[value.index])
+    return value
+
+
+def block_of(op: Operation) -> Block | None:
+    """The block in which `op` stands if fused regions are seen through."""
+    around = op.parent_op()
+    return block_of(around) if isinstance(around, RegionOp) else op.parent
 
 
 def is_constant_value(value: SSAValue) -> bool:
@@ -71,9 +89,18 @@ class Cones:
     ) -> tuple[int, ...]:
         for argument in block.args:
             found[argument] = self._number((*where, argument.index))
+        return self._ops(block, found)
+
+    def _ops(self, block: Block, found: dict[SSAValue, int]) -> tuple[int, ...]:
         for op in block.ops:
             if op.name in TERMINATORS:
                 return tuple(found[value] for value in op.operands)
+            if isinstance(op, RegionOp):
+                for argument, value in zip(op.block.args, op.inputs, strict=True):
+                    found[argument] = found[value]
+                within = self._ops(op.block, found)
+                found.update(zip(op.outputs, within, strict=True))
+                continue
             key = self._number(self._key(op, found))
             for place, result in enumerate(op.results):
                 found[result] = self._number(("result", key, place))
@@ -191,7 +218,9 @@ class Matching:
             return False
         return all(
             self.same_constant(x, y)
-            for x, y in zip(one.operands, other.operands, strict=True)
+            for x, y in zip(
+                map(through, one.operands), map(through, other.operands), strict=True
+            )
             if is_constant_value(x) and is_constant_value(y)
         )
 
@@ -213,10 +242,12 @@ class Matching:
         mine, others = self._left()
         theirs: dict[Hashable, list[Operation]] = {}
         for op in others:
-            theirs.setdefault((op.name, *map(_identity, op.operands)), []).append(op)
+            taken = map(_identity, map(through, op.operands))
+            theirs.setdefault((op.name, *taken), []).append(op)
         for op in mine:
-            key = (op.name, *(_identity(self._image(v)) for v in op.operands))
-            if all(is_constant_value(value) for value in op.operands):
+            taken = [through(value) for value in op.operands]
+            key = (op.name, *(_identity(self._image(v)) for v in taken))
+            if all(is_constant_value(value) for value in taken):
                 continue
             free = [o for o in theirs.get(key, ()) if o not in self._taken]
             if free:
@@ -232,7 +263,8 @@ class Matching:
                 self._pair_operands(op, self.pairs[op])
 
     def _pair_operands(self, one: Operation, other: Operation) -> None:
-        for x, y in zip(one.operands, other.operands, strict=False):
+        for place in range(min(len(one.operands), len(other.operands))):
+            x, y = through(one.operands[place]), through(other.operands[place])
             if not isinstance(x, OpResult) or not isinstance(y, OpResult):
                 continue
             free = x.op not in self.pairs and y.op not in self._taken
@@ -267,8 +299,8 @@ class Matching:
 
     def same_place(self, one: Operation, other: Operation) -> bool:
         """Whether two ops stand in blocks that are each other's."""
-        block = one.parent
-        return block is not None and self._image_block(block) is other.parent
+        block = block_of(one)
+        return block is not None and self._image_block(block) is block_of(other)
 
     def same(self, one: SSAValue, other: SSAValue) -> bool:
         """
@@ -276,6 +308,7 @@ class Matching:
 
         The latter where an op of one model gives it that the other has not.
         """
+        one, other = through(one), through(other)
         if is_constant_value(one) or is_constant_value(other):
             both = is_constant_value(one) and is_constant_value(other)
             return both and self.same_constant(one, other)
@@ -318,10 +351,11 @@ class Matching:
         blocks: dict[Block, list[Operation]] = {}
         for one in self.a.ops:
             other = self.pairs.get(one)
-            if other is None or one.parent is None:
+            block = block_of(one)
+            if other is None or block is None:
                 continue
             if self.same_place(one, other):
-                blocks.setdefault(one.parent, []).append(one)
+                blocks.setdefault(block, []).append(one)
             else:
                 found.append((one, other))
         for ops in blocks.values():

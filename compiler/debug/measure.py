@@ -19,6 +19,7 @@ from typing import Any
 from xdsl.ir import Block, Operation
 
 from ...backends import runtime
+from ...dialects.fusion import RegionOp
 from ...dialects.onnx import Dim, OnnxOp
 from ...dialects.onnx.integers import IntegerValues
 from ...dialects.onnx.provenance import node_names, tensor_names
@@ -44,7 +45,7 @@ class _Subject:
 
     executable: Executable
     arrays: Mapping[str, Any]
-    ops: tuple[OnnxOp, ...]
+    ops: tuple[OnnxOp | RegionOp, ...]
     costs: tuple[tuple[int | None, int | None, int | None], ...]
     """FLOPs, bytes read and written of each op, at the sizes of the inputs."""
     sizes: Mapping[str, int]
@@ -107,15 +108,18 @@ def _subject(
         found = [op for op in model.main.walk() if _counts(op)]
     else:
         found = [op for op in model.main.body.block.ops if _counts(op)]
-    ops = tuple(op for op in found if isinstance(op, OnnxOp))
+    ops = tuple(op for op in found if isinstance(op, OnnxOp | RegionOp))
     integers = IntegerValues(model.context.store)
     costs = tuple(sized_cost(op_cost(op, integers), sizes) for op in ops)
     return _Subject(executable, arrays, ops, costs, sizes)
 
 
 def _counts(op: Operation) -> bool:
+    if isinstance(op.parent_op(), RegionOp):
+        # It is one kernel, which has one time.
+        return False
     return (
-        isinstance(op, OnnxOp)
+        isinstance(op, OnnxOp | RegionOp)
         and op.name not in CONSTANTS
         and isinstance(op.parent, Block)
         and bool(op.results)

@@ -22,6 +22,7 @@ from ...dialects.onnx.provenance import node_names, nodes_at
 from ..driver import load
 from ..model import Model
 from ..pipelines import (
+    LOWERING,
     PIPELINES,
     Instrument,
     count_ops,
@@ -222,6 +223,8 @@ def standing_before(name: str) -> str:
     """
     The passes of -O2 before the first of this name; nothing if it is not there.
 
+    Before one that lowers for a backend all of them run.
+
     Those of the same fixpoint are run once.
     """
     before: list[str] = []
@@ -231,6 +234,9 @@ def standing_before(name: str) -> str:
         if name in names:
             return ",".join([*before, *group[: names.index(name)]])
         before.append(spec)
+    for lowering in LOWERING.values():
+        if name in lowering:
+            return ",".join([*before, *lowering[: lowering.index(name)]])
     return ""
 
 

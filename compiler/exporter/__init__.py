@@ -16,6 +16,7 @@ import onnx
 from xdsl.dialects.builtin import ArrayAttr, StringAttr
 from xdsl.utils.exceptions import VerifyException
 
+from ...dialects.fusion import RegionOp, inline_regions
 from ...dialects.onnx.store import Weight
 from ...dialects.onnx.text import attr_text
 from ..collection import collection_paused
@@ -71,6 +72,10 @@ def to_proto(model: Model) -> onnx.ModelProto:
 @collection_paused()
 def _proto(model: Model) -> tuple[onnx.ModelProto, dict[str, Weight]]:
     """The model without the bytes of its weights, and these by initializer."""
+    if any(isinstance(op, RegionOp) for op in model.module.walk()):
+        # ONNX has no regions; what is in them is ONNX.
+        model = model.clone()
+        inline_regions(model.module)
     exporter = GraphExporter(model)
     proto = onnx.ModelProto(producer_name="sardonyx")
     try:

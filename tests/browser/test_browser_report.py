@@ -195,6 +195,25 @@ def test_the_table_of_passes_leads_to_each(opened, small):
     assert page.find("#pass").text == "1 of 2: remove-identities"
 
 
+def test_what_was_measured_stands_above_the_passes(opened, small):
+    def row(shape, outcome, with_ms=None, ratios=None, reason=""):
+        times = {"with_ms": with_ms, "without_ms": with_ms and with_ms / 2}
+        said = {"outcome": outcome, "ratios": ratios, "reason": reason}
+        return {"pass": "fuse-x", "shape": shape, "rewrites": 3, **times, **said}
+
+    passes = [
+        row("", "undone", 4.0, [2.0, 1.9, 2.25]),
+        row("x: Add(<b>)", "not measured", reason="the budget is spent"),
+    ]
+    page = opened(build(small, "cse", refused={"passes": passes}))
+    rows = page.all("#refused tbody tr")
+    cells = [[c.text for c in r.find_elements("css selector", "td")] for r in rows]
+    said = ["fuse-x", "3", "4.00 ms", "2.00 ms", "2.00", "1.90 - 2.25", "undone"]
+    assert cells[0] == said
+    assert cells[1][0].strip() == "x: Add(<b>)"
+    assert cells[1][2:] == ["", "", "", "", "not measured: the budget is spent"]
+
+
 # --- the dock ---
 
 

@@ -18,6 +18,7 @@ from ...pipelines import run_pipeline, spec_of
 from ..profile import OpTime, Profile
 from ..statistics import statistics
 from .facts import SourceLines, assumed_sizes, source_lines
+from .gantt import Wanted, schedule_entry
 from .layout import Layouts, ReportError
 from .page import page
 from .scopes import scope_of, tree
@@ -70,12 +71,16 @@ def build_report(
     backend: str = "numpy",
     profile: Profile | None = None,
     peaks: Peaks | None = None,
+    refused: Mapping[str, Any] | None = None,
+    schedule: Wanted | None = None,
 ) -> dict[str, Any]:
     """
     All that the page shows of a model on which `pipeline` runs, as JSON's values.
 
     `dims` fixes free dimensions; the others count as what random inputs have, or as
     what `profile` was measured at. The lines are those of `backend`'s program.
+    `refused` is what `--refuse-slower` measured, as a manifest has it; `schedule` the
+    target on which the ops are shown one behind the other.
     Raises SardonyxError for a model that cannot be read, or for a profile of another.
     """
     model = load(source)
@@ -105,6 +110,8 @@ def build_report(
         "program": _program_json(lines, recorder),
         "peaks": _peaks_json(peaks or measured_peaks()),
         "profile": None if profile is None else _profile_json(profile, last, recorder),
+        "refused": None if refused is None else dict(refused),
+        "schedule": schedule and schedule_entry(model, schedule, sizes),
     }
 
 

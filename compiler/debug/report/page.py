@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 _SLOT = re.compile(r"@@(\w+)@@")
+_TAB = '<button type="button" role="tab" data-tab="schedule">Schedule</button>'
 
 
 def page(content: Mapping[str, Any]) -> str:
@@ -23,6 +24,7 @@ def page(content: Mapping[str, Any]) -> str:
     """
     style, script = _part("report.css"), _part("report.js")
     name = content["model"]["name"] or content["model"]["file"] or "model"
+    schedule: Mapping[str, str] | None = content.get("schedule")
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; "
         f"script-src '{_hash(script)}'; "
@@ -33,7 +35,9 @@ def page(content: Mapping[str, Any]) -> str:
         "POLICY": policy,
         "STYLE": style,
         "SCRIPT": script,
-        "DATA": escaped_json(content),
+        "TAB": "" if schedule is None else _TAB,
+        "GANTT": "" if schedule is None else schedule["svg"],
+        "DATA": escaped_json({**content, "schedule": schedule and schedule["said"]}),
     }
     # In one go: what is put in is not looked at again.
     return _SLOT.sub(lambda found: slots[found[1]], _part("page.html"))

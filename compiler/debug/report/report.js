@@ -665,8 +665,18 @@ function drawPasses() {
     return el("tr", { class: n === state.stage ? "now" : "", click: () => setStage(n) }, cell(n, true), cell(n ? stage.spec : "import"), ms(stage.seconds), ms(stage.verify_seconds), cell(ops, true),
       ...["added", "removed", "changed", "rewired"].map((name) => cell(n ? stage[name].length : "", true)), kept(n ? stage.matched : ""), kept(n ? stage.rewritten : ""), cell(declined));
   });
-  $("passes").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows)));
+  $("passes").replaceChildren(...refusedTable(), el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows)));
   return "what each pass did; '-': the pass keeps no journal";
+}
+function refusedTable() {
+  if (!data.refused) return [];
+  const head = ["measured", "rewrites", "with", "without", "ratio", "low - high", "verdict"];
+  const rows = data.refused.passes.map((one) => {
+    const ms = (value) => cell(value === null ? "" : time(value / 1e3), true), [median, low, high] = one.ratios || [];
+    return el("tr", { class: one.outcome === "undone" ? "now" : "" }, cell(one.shape ? "\u00a0\u00a0" + one.shape : one.pass), cell(one.rewrites, true), ms(one.with_ms), ms(one.without_ms),
+      cell(one.ratios ? median.toFixed(2) : "", true), cell(one.ratios ? `${low.toFixed(2)} - ${high.toFixed(2)}` : "", true), cell(one.outcome + (one.reason ? ": " + one.reason : "")));
+  });
+  return [el("table", { id: "refused" }, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows))];
 }
 function chart(name) {
   const target = $(name).querySelector("canvas");

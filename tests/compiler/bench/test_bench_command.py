@@ -10,7 +10,9 @@ import pytest
 from onnx import numpy_helper
 from sardonyx.compiler.bench import contenders, machine
 from sardonyx.compiler.driver import compile_model
+from sardonyx.compiler.pipelines import SOMETIMES
 
+NO_TIME = ("--refuse-budget", 0)
 QUICK = ("--rounds", 4, "--budget", 0.1, "--threads", 1)
 
 
@@ -43,6 +45,31 @@ def test_the_document(sardonyx: Any, mlp: Path) -> None:
     assert ours["agrees"] is True
     assert ours["max_error"] <= ours["tolerance"] == 1e-4
     assert found["geometric_means"]["numpy"]["models"] == 1
+
+
+def test_o3_first_undoes_what_is_slower(sardonyx: Any, mlp: Path) -> None:
+    given = ("-b", "numpy", "--vs", "none", "-O3", "--refuse-budget", 0, "--json")
+    said = sardonyx("bench", mlp, *QUICK, *given)
+    assert (said.code, said.err) == (0, "")
+    found = json.loads(said.out)
+    assert found["pipeline"] == "O3"
+    refused = found["refused"]["mlp"]["numpy"]
+    # Without time to measure them, what -O3 has beyond -O2 goes.
+    rewriting = [row["pass"] for row in refused["passes"] if row["outcome"] == "undone"]
+    assert set(rewriting) <= set(SOMETIMES)
+    assert "fuse-gelu" in refused["pipeline"]
+    assert refused["threads"] == 1
+    (row,) = found["models"][0]["rows"]
+    assert row["failure"] is None
+
+
+def test_o2_undoes_nothing_unless_asked(sardonyx: Any, mlp: Path) -> None:
+    given = ("-b", "numpy", "--vs", "none")
+    plain = sardonyx("bench", mlp, *QUICK, *given, "--json")
+    assert json.loads(plain.out)["refused"] == {}
+    asked = sardonyx("bench", mlp, *QUICK, *given, "--refuse-slower", *NO_TIME)
+    assert "mlp, the passes for numpy:" in asked.out
+    assert "measured on 1 threads" in asked.out
 
 
 def test_the_table_says_who_is_absent(

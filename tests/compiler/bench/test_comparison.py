@@ -226,3 +226,40 @@ def test_means_are_of_right_results_beside_one_peer() -> None:
     found = mean_ratios(results)
     assert found["numpy"] == (pytest.approx(4.0), 2)
     assert found["jax"] == (pytest.approx(4.0), 1)
+
+
+# --- the importer that may not be there ---
+
+IMPORTER = """
+import jax.numpy as jnp
+
+def call_onnx_model(model, inputs):
+    weights = {held.name: None for held in model.graph.initializer}
+    names = [value.name for value in model.graph.input]
+    if names != list(inputs):
+        import pdb; pdb.set_trace()
+    def function(weights, inputs):
+        return [jnp.tanh(inputs["x"]) + len(model.graph.node)]
+    return function, {}
+"""
+
+
+def test_jaxonnxruntime_is_called_as_it_wants(
+    mlp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "packages" / "jaxonnxruntime"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "call_onnx.py").write_text(IMPORTER)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    nodes = len(onnx.load(mlp).graph.node)
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[None]
+    entry = Entry("jaxonnxruntime", peer("jaxonnxruntime", mlp, {}))
+    (found,) = measure([entry], {"x": x}, 1, QUICK)
+    assert found.timing.failure is None
+    assert found.outputs is not None
+    np.testing.assert_allclose(found.outputs[0], np.tanh(x) + nodes, rtol=1e-6)
+    # It asks in a debugger about what it does not know: that is a failure, no wait.
+    (asking,) = measure([entry], {"other": x}, 1, QUICK)
+    assert asking.timing.failure is not None
+    assert asking.timing.failure.startswith("BdbQuit")

@@ -1,6 +1,7 @@
 """Contenders as processes: timed, stopped, crashing, hanging."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -138,6 +139,23 @@ def test_whoever_is_not_timed_does_not_run(opened: Open) -> None:
     spinner.resume()
     sleeper.block(20, 60)
     assert stat(pid)[1] > before
+
+
+def test_who_continues_it_at_once_does_not_hang_the_pause(opened: Open) -> None:
+    spinner = opened("spin")
+    spinner.start(60)
+    send, sent = spinner._signal, list[signal.Signals]()
+
+    def send_and_undo(number: signal.Signals) -> None:
+        sent.append(number)
+        send(number)
+        if len(sent) == 1:
+            send(signal.SIGCONT)
+
+    spinner._signal = send_and_undo
+    spinner.pause()
+    assert len(sent) > 1
+    assert stat(pid_of(spinner))[0] == "T"
 
 
 def test_the_protocol_stops_the_others(opened: Open) -> None:

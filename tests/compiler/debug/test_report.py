@@ -348,6 +348,32 @@ def test_the_command_writes_a_page(mlp, tmp_path: Path, sardonyx):
     assert content["peaks"]["source"].startswith("measured here")
 
 
+def test_the_command_shows_what_was_measured(mlp, tmp_path: Path, sardonyx):
+    goal, out = tmp_path / "mlp.html", tmp_path / "out"
+    given = ("-b", "numpy", "-p", "merge-products,cse")
+    measured = ("--refuse-slower", "--refuse-budget", "0")
+    assert sardonyx("compile", mlp, "-o", out, *given, *measured).code == 0
+    done = sardonyx("view", mlp, "-o", goal, "--artifact", out)
+    assert (done.code, done.err) == (0, "")
+    content = json.loads(Scripts(goal.read_text("utf-8")).scripts[0][1])
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert content["refused"] == manifest["refused"]
+    assert content["model"]["pipeline"] == manifest["pipeline"]
+
+
+def test_a_folder_that_is_no_artifact_is_refused(mlp, tmp_path: Path, sardonyx):
+    done = sardonyx("view", mlp, "-o", tmp_path / "no.html", "--artifact", tmp_path)
+    assert done.code == 2
+    assert "not an artifact" in done.err
+    out = tmp_path / "out"
+    assert sardonyx("compile", mlp, "-o", out, "-b", "numpy").code == 0
+    path = out / "manifest.json"
+    path.write_text(path.read_text().replace('"numpy"', '"cobol"', 1))
+    done = sardonyx("view", mlp, "-o", tmp_path / "no.html", "--artifact", out)
+    assert (done.code, done.out) == (2, "")
+    assert "the manifest cannot be used: 'cobol' is not a valid Backend" in done.err
+
+
 def test_a_profile_of_another_model_is_refused(mlp, pair, tmp_path, sardonyx):
     times = tmp_path / "pair.json"
     assert sardonyx("profile", pair, "--json", times, "--seconds", "0.1").code == 0
