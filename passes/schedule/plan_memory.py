@@ -38,6 +38,9 @@ from ..analysis.storage import CONSTANTS
 from ..patterns import Declined, journal_of
 from .offsets import Block, Plan, plan
 
+MAX_ARENA = 1 << 40
+"""The largest arena that is planned, in bytes: what a hostile model asks for is more."""
+
 
 @dataclass(frozen=True)
 class PlanMemoryPass(ModulePass):
@@ -85,6 +88,10 @@ def _plan(function: FuncOp, journal: Journal) -> None:
         return
     buffers, found = planned(function)
     if not buffers:
+        return
+    if found.size * ALIGNMENT > MAX_ARENA:
+        why = Declined(f"found {found.size * ALIGNMENT} bytes, wanted at most 2 ** 40")
+        journal.declined(PlanMemoryPass.name, function, why)
         return
     places = {
         value: offset * ALIGNMENT

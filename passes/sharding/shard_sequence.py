@@ -1,8 +1,8 @@
 """
 Divide the sequence over devices, and within attention the heads: DeepSpeed-Ulysses.
 
-    %q sharded [{}, {"seq"}, {}]   %y = onnx.Attention(%q, %k, %v)
-                                   %y sharded [{}, {}, {"seq"}]
+    %y = onnx.Attention(%q, %k, %v)   ->   %q, %k, %v sharded [{}, {"seq"}, {}]
+                                           %y sharded [{}, {}, {"seq"}]
 
 An all-to-all before attention and one behind it (Jacobs et al., "DeepSpeed Ulysses",
 2023): what each device sends stays the same as sequence and devices grow together.

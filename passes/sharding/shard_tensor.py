@@ -1,9 +1,9 @@
 """
 Divide weights over devices: tensor parallelism, by Redco's two rules.
 
-    %h = onnx.MatMul(%x, %w1)      %w1 sharded [{}, {"model"}]    by its columns
+    %h = onnx.MatMul(%x, %w1)   ->   %w1 sharded [{}, {"model"}]   by its columns
     %g = onnx.Gelu(%h)
-    %y = onnx.MatMul(%g, %w2)      %w2 sharded [{"model"}, {}]    by its rows
+    %y = onnx.MatMul(%g, %w2)   ->   %w2 sharded [{"model"}, {}]   by its rows
 
 Columns and rows alternate, so that one all-reduce behind the second completes both.
 Redco (Tan et al., 2023) reads the rules off the weights' names; here the graph says it:

@@ -145,12 +145,16 @@ def test_unsupported_on_the_backend_names_the_node(
     refused: Any, tmp_path: Path, model_of: Any, value_info: Any
 ) -> None:
     domain = "com.microsoft"
-    node = helper.make_node("MurmurHash3", ["x"], ["y"], name="hasher", domain=domain)
-    model = model_of([node], [value_info("x", [2])], [value_info("y", [2], "UINT32")])
+    orders = {"order_input": 1, "order_output": 1}
+    node = helper.make_node(
+        "QuantizeWithOrder", ["x", "s"], ["y"], name="rows", domain=domain, **orders
+    )
+    given = [value_info("x", [1, 2, 2]), value_info("s", [])]
+    model = model_of([node], given, [value_info("y", [1, 2, 2], "INT8")])
     model.opset_import.add(domain=domain, version=1)
     onnx.save(model, tmp_path / "m.onnx")
     line = refused("run", tmp_path / "m.onnx", "-b", "jax")
-    has(line, "jax", "hasher", "MurmurHash3")
+    has(line, "jax", "rows", "QuantizeWithOrder")
 
 
 # --- inputs ---

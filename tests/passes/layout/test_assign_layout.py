@@ -314,7 +314,7 @@ def test_what_has_another_layout_has_no_tensor_of_the_file() -> None:
     assert named["onnx.Transpose"] == (("node1",), ("y",))
 
 
-def test_jax_programs_are_lowered_so() -> None:
+def test_programs_are_lowered_so() -> None:
     proto = model(f"a {IMAGE}, {W0}) => (float[n,4,h,w] y) {{ {CONV} y = Relu(c) }}")
     names = {
         (backend, level): [run.name for run in compiled.passes]
@@ -323,7 +323,8 @@ def test_jax_programs_are_lowered_so() -> None:
         for compiled in [compile_model(proto, backend=backend, pipeline=level)]
     }
     lowered = [place for place, ran in names.items() if "assign-layout" in ran]
-    assert lowered == [("jax", "O2"), ("jax", "O3")]
+    both = [(backend, n) for backend in ("numpy", "jax") for n in ("O2", "O3")]
+    assert lowered == both
     assert spec_of("O2", "jax").endswith(",".join(LOWERING["jax"]))
     assert spec_of("cse", "jax") == "cse"
 
