@@ -39,7 +39,7 @@ from ..patterns import Declined, journal_of
 from .offsets import Block, Plan, plan
 
 MAX_ARENA = 1 << 40
-"""The largest arena that is planned, in bytes: what a hostile model asks for is more."""
+"""The largest arena that is planned, in bytes; hostile models ask for more."""
 
 
 @dataclass(frozen=True)
