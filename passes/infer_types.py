@@ -16,8 +16,10 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass
 
+from ..dialects.errors import SardonyxError
 from ..dialects.onnx import store_of
 from ..dialects.onnx.integers import IntegerValues
+from .patterns import Declined, journal_of
 from .specialize_dims import infer_again, update_function_type
 
 
@@ -28,9 +30,19 @@ class InferTypesPass(ModulePass):
     name = "infer-types"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        integers = IntegerValues(store_of(ctx))
+        integers, journal = IntegerValues(store_of(ctx)), journal_of(ctx)
         for inner in op.walk():
-            infer_again(inner, integers)
+            if not journal.permits(inner):
+                continue
+            before = inner.result_types
+            try:
+                infer_again(inner, integers)
+            except SardonyxError as error:
+                # A file may run that onnx's inference refuses once it sees a size, as
+                # a Range up to a tensor of one element: what is known of it stays.
+                journal.declined(self.name, inner, Declined(str(error)))
+            if tuple(inner.result_types) != tuple(before):
+                journal.rewrote(self.name, inner)
         for inner in op.ops:
             if isinstance(inner, FuncOp) and inner.body.blocks:
                 update_function_type(inner)

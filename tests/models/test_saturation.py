@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from sardonyx.compiler.driver import load
 from sardonyx.compiler.pipelines import run_pipeline
 from sardonyx.compiler.verify import verify
@@ -38,8 +37,9 @@ def test_never_dearer(model: str, path_of: Any) -> None:
         assert any("no program is cheaper" in why for why in run.journal.reasons())
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_results_stay(name: str, path_of: Any) -> None:
-    dims = {"batch": 2, "seq": 16} if name.startswith("bert") else {}
-    found = verify(path_of(name), "numpy", SPEC.replace("greedy", "ilp"), dims=dims)
+def test_results_stay(model: str, path_of: Any) -> None:
+    if model not in RUN:
+        return
+    dims = {"batch": 2, "seq": 16} if model.startswith("bert") else {}
+    found = verify(path_of(model), "numpy", SPEC.replace("greedy", "ilp"), dims=dims)
     assert found.ok, found.comparisons
