@@ -175,6 +175,33 @@ def factors_of(
     return found
 
 
+def dividing(
+    axes: Mapping[str, tuple[str, ...]], rule: Rule, mesh: Mesh
+) -> dict[str, tuple[str, ...]]:
+    """
+    The factors of `axes` along which every tensor of the rule can be divided.
+
+    Not those that a dimension has behind another factor which is not divided wholly:
+    parts of such a dimension do not lie together.
+    """
+    kept = dict(axes)
+    while True:
+        behind = {
+            name
+            for dims in (*rule.operands, *rule.results)
+            for names in dims or ()
+            for place, name in enumerate(names)
+            if name in kept
+            and any(
+                mesh.size(kept.get(other, ())) != rule.sizes[other]
+                for other in names[:place]
+            )
+        }
+        if not behind:
+            return kept
+        kept = {name: mine for name, mine in kept.items() if name not in behind}
+
+
 def layout_of(
     factors: Mapping[str, Sequence[str]], dims: Dims, rule: Rule, mesh: Mesh
 ) -> Layout:

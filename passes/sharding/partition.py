@@ -38,6 +38,7 @@ from .layouts import (
     NOTE,
     Layout,
     ShardingError,
+    dividing,
     factors_of,
     layout_of,
     main_of,
@@ -214,7 +215,7 @@ class _Partition:
                 continue
             mine = factors_of(self.parts[value][1], dims, rule, self.mesh)
             _merge(axes, {f: a for f, a in mine.items() if f in rule.reduction})
-        return axes
+        return dividing(axes, rule, self.mesh)
 
     def _gather_captured(self, op: OnnxOp, mapper: dict[SSAValue, SSAValue]) -> None:
         """What the regions of `op` read from outside, they read whole."""

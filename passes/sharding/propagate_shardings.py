@@ -26,6 +26,7 @@ from .layouts import (
     Layout,
     annotate,
     check,
+    dividing,
     factors_of,
     layout_of,
     main_of,
@@ -124,6 +125,7 @@ class Propagation:
                 longer = len(found) > len(held) and found[: len(held)] == held
                 if longer and not others & set(found):
                     axes[factor] = found
+        axes = dividing(axes, rule, self.mesh)
         if not axes:
             return False
         changed = False
