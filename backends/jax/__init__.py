@@ -14,6 +14,7 @@ from xdsl.dialects.func import FuncOp
 
 from ...dialects.onnx import WeightStore
 from ...dialects.onnx.provenance import describe
+from ...dialects.sdy import is_per_device
 from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
 from ..program import Buckets, InputSpec, LoweringError, Program, assemble
@@ -23,7 +24,7 @@ from .exporting import exported
 from .kernels import KERNELS
 from .segment_calls import by_value, call_segments
 from .segmented import SegmentedEmitter
-from .sharded import ShardedEmitter, is_sharded
+from .sharded import ShardedEmitter
 
 __all__ = [
     "TABLE",
@@ -77,7 +78,7 @@ def write_program(
     With `vmap` it runs on a batch of what `main` takes: see `mapped_specs`. With
     `buckets` it pads what it is called with.
     """
-    if is_sharded(main):
+    if is_per_device(main):
         if vmap or buckets is not None:
             raise LoweringError("found a per-device program, wanted a global one")
         return _write_sharded(main, store, title, inputs, outputs)

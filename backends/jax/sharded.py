@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 
 from ...dialects.sdy import (
@@ -132,8 +131,3 @@ def _spec(sharding: Sharding) -> str:
         for axes in sharding.axes
     ]
     return f"P({', '.join(entries)})"
-
-
-def is_sharded(main: FuncOp) -> bool:
-    """Whether a function is a per-device program."""
-    return any(isinstance(op, ManualComputationOp) for op in main.body.block.ops)

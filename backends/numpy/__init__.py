@@ -9,12 +9,13 @@ import numpy as np
 from xdsl.dialects.func import FuncOp
 
 from ...dialects.onnx import WeightStore
+from ...dialects.sdy import is_per_device
 from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
 from ..program import InputSpec, LoweringError, Program, assemble
 from .emitter import NumpyEmitter
 from .kernels import KERNELS
-from .sharded import ShardedEmitter, is_sharded
+from .sharded import ShardedEmitter
 from .streaming import StreamingEmitter
 from .window import open_stream
 
@@ -84,11 +85,13 @@ def write_program(
     weights in memory.
     """
     emitter = (
-        ShardedEmitter(TABLE, store) if is_sharded(main) else NumpyEmitter(TABLE, store)
+        ShardedEmitter(TABLE, store)
+        if is_per_device(main)
+        else NumpyEmitter(TABLE, store)
     )
     runner, driver = [call], _DRIVER.replace("@READ@", _READ)
     if memory_limit is not None:
-        if is_sharded(main):
+        if is_per_device(main):
             raise LoweringError("memory limit: found a per-device program")
         emitter = StreamingEmitter(TABLE, store, limit=memory_limit)
         runner, driver = [call, open_stream], _DRIVER.replace("@READ@", _STREAM)

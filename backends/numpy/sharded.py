@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.onnx import OnnxOp
@@ -132,8 +131,3 @@ class ShardedEmitter(PythonEmitter):
                 summed = f"{self.pasted.add(all_reduce)}({value}, {groups})"
                 parts = self._parts(op.lists.data)
                 return f"{self.pasted.add(all_slice)}({summed}, {parts})"
-
-
-def is_sharded(main: FuncOp) -> bool:
-    """Whether a function is a per-device program."""
-    return any(isinstance(op, ManualComputationOp) for op in main.body.block.ops)

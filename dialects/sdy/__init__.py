@@ -17,6 +17,7 @@ from .ops import (
     MeshOp,
     ReduceScatterOp,
     ReturnOp,
+    is_per_device,
     local_type,
     mesh_of,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "Sharding",
     "ShardingAttr",
     "ShardingPerValueAttr",
+    "is_per_device",
     "local_type",
     "mesh_of",
 ]

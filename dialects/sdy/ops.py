@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     SymbolNameConstraint,
     TensorType,
 )
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -216,6 +217,11 @@ class ManualComputationOp(IRDLOperation):
             },
             regions=[body],
         )
+
+
+def is_per_device(main: FuncOp) -> bool:
+    """Whether a function is a per-device program."""
+    return any(isinstance(op, ManualComputationOp) for op in main.body.block.ops)
 
 
 def _verify_part(

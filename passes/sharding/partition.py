@@ -32,6 +32,7 @@ from ...dialects.sdy import (
     Mesh,
     ReturnOp,
     Sharding,
+    is_per_device,
     local_type,
 )
 from .layouts import (
@@ -63,7 +64,7 @@ class PartitionPass(ModulePass):
         if store is None or held is None:
             return
         main = main_of(op)
-        if any(isinstance(o, ManualComputationOp) for o in main.body.block.ops):
+        if is_per_device(main):
             raise ShardingError("found a per-device program, wanted a global one")
         _Partition(main, store, *held).run()
 
