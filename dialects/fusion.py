@@ -36,9 +36,11 @@ from xdsl.utils.exceptions import VerifyException
 from .onnx.base import NoneOp, OnnxOp
 from .onnx.types import is_none
 
-PRODUCTS = frozenset(
-    ["nhwc.Conv", "onnx.Conv", "onnx.ConvTranspose", "onnx.Gemm", "onnx.MatMul"]
-)
+_PRODUCTS = """
+    nhwc.Conv onnx.Conv onnx.ConvTranspose onnx.Gemm onnx.MatMul sparse.BitmapMatMul
+    sparse.MatMul
+"""
+PRODUCTS = frozenset(_PRODUCTS.split())
 """Operators whose result is an array of its own: what follows may be written there."""
 
 _ELEMENTWISE = """

@@ -120,14 +120,12 @@ def infer_again(op: Operation, integers: IntegerValues) -> None:
         for argument, value in zip(op.block.args, op.inputs, strict=True):
             _retype(argument, value.type)
     if isinstance(op, RegionYieldOp):
-        region = op.parent_op()
-        assert isinstance(region, RegionOp), "fusion.yield ends a region"
-        for result, value in zip(region.outputs, op.operands, strict=True):
-            _retype(result, value.type)
+        _leave(op)
     if not isinstance(op, OnnxOp) or op.has_body or op.name == "onnx.Constant":
         return
     if isinstance(op, ExtensionOp):
-        # Types of what is not ONNX's are stated, not inferred.
+        for result, kind in zip(op.results, op.inferred(), strict=False):
+            _retype(result, refine(result.type, kind))
         return
     wanted = [not is_none(kind) for kind in op.result_types]
     try:
@@ -139,6 +137,14 @@ def infer_again(op: Operation, integers: IntegerValues) -> None:
     for result, kind in zip(op.results, found, strict=True):
         if not is_none(result.type):
             _retype(result, refine(result.type, kind))
+
+
+def _leave(op: RegionYieldOp) -> None:
+    """Give the results of a region the types that its end has by now."""
+    region = op.parent_op()
+    assert isinstance(region, RegionOp), "fusion.yield ends a region"
+    for result, value in zip(region.outputs, op.operands, strict=True):
+        _retype(result, value.type)
 
 
 def update_function_type(function: FuncOp) -> None:

@@ -59,6 +59,7 @@ PREFIXES = {
     "com.microsoft": "microsoft",
     "com.microsoft.nchwc": "microsoft_nchwc",
     "sardonyx.nhwc": "nhwc",
+    "sardonyx.sparse": "sparse",
 }
 """The dialect of each ONNX domain."""
 DOMAINS = {prefix: domain for domain, prefix in PREFIXES.items()}

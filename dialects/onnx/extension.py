@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import IRDLOperation
 
 from .builder import OnnxBuilder
@@ -27,3 +27,7 @@ class ExtensionOp(IRDLOperation):
         The operands have the types of the op's own.
         """
         raise NotImplementedError(f"{self.name} does not say what it means in ONNX")
+
+    def inferred(self) -> Sequence[Attribute]:
+        """The types of its results by now; none where they stay as they were stated."""
+        return ()
