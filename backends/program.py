@@ -235,7 +235,7 @@ class Emitter(ABC):
         """The expression that calls the kernel of `op`."""
         kernel = self.kernel(op)
         parameters = _parameters(kernel)
-        arguments = [self.namespace(op)] + [self.name(v) for v in op.operands]
+        arguments = [self.namespace(op), *self.operands(op)]
         while arguments[-1] == "None" and self._optional(parameters, len(arguments)):
             arguments.pop()
         for name, value in kernel_attributes(op).items():
@@ -249,6 +249,10 @@ class Emitter(ABC):
             if wanted != parameters["outputs"].default:
                 arguments.append(f"outputs={wanted!r}")
         return f"{self.pasted.add(kernel)}({', '.join(arguments)})"
+
+    def operands(self, op: OnnxOp) -> list[str]:
+        """The expressions that the kernel of `op` gets as its operands."""
+        return [self.name(value) for value in op.operands]
 
     def _optional(self, parameters: Mapping[str, Any], count: int) -> bool:
         """Whether the last of `count` positional arguments may be left out."""

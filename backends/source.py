@@ -3,8 +3,9 @@ Pastes the source of kernels into a program.
 
 A program that is written for somebody else's machine carries the kernels that it calls:
 their own text, and that of the functions and constants they use, found by following
-each function's global names. Names that two modules use for different things are told
-apart by the module's.
+each function's global names, what they are for that very function: a backend's table
+has shared kernels that call the backend's own (see `overriding`). Names that are used
+for different things are told apart by the module's.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 _FOR_CHECKER = re.compile(r"[ \t]*# pyright: ignore\[[^]\n]*\]")
@@ -41,16 +43,18 @@ class Pasted:
 
     imports: dict[str, None] = field(default_factory=dict[str, None])
     blocks: list[str] = field(default_factory=list[str])
-    _names: dict[tuple[str, str], str] = field(
-        default_factory=dict[tuple[str, str], str]
+    _names: dict[Callable[..., Any] | tuple[str, str], str] = field(
+        default_factory=dict[Callable[..., Any] | tuple[str, str], str]
     )
+    """Of what is pasted: a function, or something else by its module and name there."""
     _taken: set[str] = field(default_factory=set[str])
     _texts: dict[str, str] = field(default_factory=dict[str, str])
     """The text under which each pasted definition was found, before it was renamed."""
 
     def add(self, function: Callable[..., Any]) -> str:
         """Paste `function` and what it uses, once; returns its name in the program."""
-        return self._add(function.__module__, function.__name__)
+        space = getattr(function, "__globals__", {})
+        return self._paste(function, function.__module__, function.__name__, space)
 
     def write(self, wanted: str, text: str) -> str:
         """
@@ -85,27 +89,40 @@ class Pasted:
             for head, items in sorted(named.items())
         ]
 
-    def _add(self, module: str, name: str) -> str:
+    def _use(self, module: str, name: str, space: Mapping[str, Any]) -> str:
+        """Paste what `name` is in `module`, for a function with the globals `space`."""
+        value = space.get(name)
+        if isinstance(value, FunctionType):
+            return self.add(value)
         module, name = _home(module, name)
-        if (module, name) in self._names:
-            return self._names[module, name]
+        return self._paste((module, name), module, name, vars(sys.modules[module]))
+
+    def _paste(
+        self,
+        key: Callable[..., Any] | tuple[str, str],
+        module: str,
+        name: str,
+        space: Mapping[str, Any],
+    ) -> str:
+        if key in self._names:
+            return self._names[key]
         source = _source(module)
         if name not in source.definitions:
             raise ValueError(f"{module} has no definition of {name!r} to paste")
         definition = source.definitions[name]
         # Known before what it uses is pasted: a function may call itself.
-        self._names[module, name] = name
+        self._names[key] = name
         renamed: dict[str, str] = {}
         for used, _, _ in definition.uses:
             if used in source.imports:
                 self._import(used, source.imports[used])
             elif used != name and used not in renamed:
-                renamed[used] = self._add(module, used)
+                renamed[used] = self._use(module, used, space)
         text = _text(definition, renamed)
         given = name
         if self._texts.get(name) != text:
             given = self._free_name(module, name)
-            self._names[module, name] = given
+            self._names[key] = given
             self.blocks.append(_text(definition, {**renamed, name: given}))
             self._texts[given] = text
         return given

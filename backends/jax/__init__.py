@@ -15,13 +15,13 @@ from xdsl.dialects.func import FuncOp
 from ...dialects.onnx import WeightStore
 from ...dialects.onnx.provenance import describe
 from ...dialects.sdy import is_per_device
-from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
+from ..overriding import table_of
 from ..program import Buckets, InputSpec, LoweringError, Program, assemble
 from .buckets import call_in_buckets
 from .calls import call, prepare_weights
 from .exporting import exported
-from .kernels import KERNELS
+from .kernels import INNER, KERNELS
 from .segment_calls import by_value, call_segments
 from .segmented import SegmentedEmitter
 from .sharded import ShardedEmitter
@@ -35,7 +35,7 @@ __all__ = [
     "write_program",
 ]
 
-TABLE: dict[str, Kernel] = {**SHARED, **KERNELS}
+TABLE: dict[str, Kernel] = table_of(KERNELS, INNER)
 """The kernel of every op that JAX can trace."""
 
 _DRIVER = '''

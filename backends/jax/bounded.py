@@ -1,10 +1,11 @@
 """
 Which results of data-dependent size JAX computes all the same, as large as they can be.
 
-NonZero of ten elements finds at most ten. Its result is padded to that bound, and the
-true size is an integer that the program computes beside it. Ops that treat the places
-along the padded axis apart run on the padding too; a reduction, or a scatter, has it
-masked first. Where a value leaves what JAX compiles, the padding is cut off.
+NonZero of ten elements finds at most ten, NonMaxSuppression as many boxes of a class as
+it is told. The result is padded to that bound, and the true size is an integer that the
+program computes beside it. Ops that treat the places along the padded axis apart run on
+the padding too; a reduction, or a scatter, has it masked first. Where a value leaves
+what JAX compiles, the padding is cut off.
 """
 
 from __future__ import annotations
@@ -176,8 +177,19 @@ def _unique(op: OnnxOp) -> Sequence[int | None] | None:
     return [0, 0, None, 0]
 
 
+def _boxes(op: OnnxOp) -> Sequence[int | None] | None:
+    """At most so many boxes of each class of each batch as the op is told."""
+    boxes, scores = (static_shape(value.type) for value in op.operands[:2])
+    most = _integers(op, 2)
+    if boxes is None or scores is None or len(scores) != 3 or not most:
+        return None
+    rows = scores[0] * scores[1] * min(most[0], scores[2])
+    return [0] if 0 < rows <= MAX_BOUND else None
+
+
 SOURCES: dict[str, Callable[[OnnxOp], Sequence[int | None] | None]] = {
     "onnx.Compress": _compress,
+    "onnx.NonMaxSuppression": _boxes,
     "onnx.NonZero": _nonzero,
     "onnx.Unique": _unique,
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from ..kernels.indexing import axis_grids
+from ..kernels.indexing import axis_grids, box_corners, box_overlaps
 
 Array: TypeAlias = Any
 
@@ -60,6 +62,55 @@ def unique_bounded(
     return (*(array if wanted else None for array, wanted in results), found)
 
 
+def non_max_suppression_bounded(
+    xp: Any,
+    boxes: Array,
+    scores: Array,
+    max_output_boxes_per_class: Array,
+    iou_threshold: Array | None = None,
+    score_threshold: Array | None = None,
+    center_point_box: int = 0,
+) -> tuple[Array, Array]:
+    """Rows (batch, class, box) as NonMaxSuppression gives, then zeros; how many."""
+    wanted = int(np.asarray(max_output_boxes_per_class).reshape(-1)[0])
+    limit = min(wanted, scores.shape[2])
+    overlap = 0.0 if iou_threshold is None else iou_threshold.reshape(())
+    # Best first: then the best that is left is the first.
+    order = xp.argsort(-scores, axis=-1, stable=True)
+    corners = box_corners(xp, boxes, center_point_box)[:, None]
+    corners = xp.take_along_axis(corners, order[..., None], axis=2)
+    left = xp.ones(scores.shape, bool)
+    if score_threshold is not None:
+        left = xp.take_along_axis(scores, order, axis=-1) > score_threshold.reshape(())
+    turn = partial(keep_best, xp, corners, overlap)
+    _, best = lax.scan(turn, left, None, length=limit)
+    best = xp.moveaxis(best, 0, -1)
+    found = (best >= 0).reshape(-1)
+    kept = xp.take_along_axis(order, xp.maximum(best, 0), axis=-1)
+    rows = (*axis_grids(best.shape)[:2], kept)
+    rows = (xp.broadcast_to(a, best.shape).reshape(-1).astype("int64") for a in rows)
+    table, count = xp.stack(tuple(rows), axis=1), xp.sum(found)
+    (places,) = xp.nonzero(found, size=found.size, fill_value=0)
+    there = xp.arange(found.size)[:, None] < count
+    return xp.where(there, table[places], 0), count
+
+
+def keep_best(
+    xp: Any, corners: Array, overlap: Any, left: Array, _: None
+) -> tuple[Array, Array]:
+    """
+    What is `left` ``[batch, class, box]`` once the first is kept; its place, or -1.
+
+    Those that overlap it go too.
+    """
+    first = xp.argmax(left, axis=-1)
+    box = xp.take_along_axis(corners, first[..., None, None], axis=2)
+    apart = box_overlaps(xp, box, corners) <= overlap
+    others = xp.arange(left.shape[-1]) != first[..., None]
+    place = xp.where(xp.any(left, axis=-1), first, -1)
+    return left & apart & others, place
+
+
 # --- what takes padded operands ---
 
 
@@ -90,6 +141,7 @@ def filling(dtype: Any, filler: str) -> Any:
 
 KERNELS: dict[str, Callable[..., Any]] = {
     "onnx.Compress": compress_bounded,
+    "onnx.NonMaxSuppression": non_max_suppression_bounded,
     "onnx.NonZero": nonzero_bounded,
     "onnx.Unique": unique_bounded,
 }

@@ -16,7 +16,6 @@ from ..kernels.convolution import (
     exact_float,
     kernel_positions,
     pad_spatial,
-    qlinear_conv_result,
     swapped_weight,
     transposed_pads,
     window_counts,
@@ -159,33 +158,8 @@ def conv_transpose(
     return add_channel_bias(y, b).astype(x.dtype)
 
 
-def qlinear_conv(
-    xp: Any,
-    x: Array,
-    x_scale: Array,
-    x_zero_point: Array,
-    w: Array,
-    w_scale: Array,
-    w_zero_point: Array,
-    y_scale: Array,
-    y_zero_point: Array,
-    b: Array | None = None,
-    auto_pad: str = "NOTSET",
-    dilations: tuple[int, ...] | None = None,
-    group: int = 1,
-    kernel_shape: tuple[int, ...] | None = None,
-    pads: tuple[int, ...] | None = None,
-    strides: tuple[int, ...] | None = None,
-) -> Array:
-    """``quantize((ConvInteger(x, w) + b) * x_scale * w_scale / y_scale)``."""
-    window = (auto_pad, dilations, group, kernel_shape, pads, strides)
-    total = conv_integer(xp, x, w, x_zero_point, w_zero_point, *window)
-    return qlinear_conv_result(xp, total, b, (x_scale, w_scale, y_scale), y_zero_point)
-
-
 KERNELS: dict[str, Callable[..., Any]] = {
     "Conv": conv,
     "ConvInteger": conv_integer,
     "ConvTranspose": conv_transpose,
-    "QLinearConv": qlinear_conv,
 }

@@ -31,6 +31,16 @@ def erf(xp: Any, x: Array) -> Array:
     return lax.erf(x)
 
 
+def relu(xp: Any, x: Array) -> Array:
+    """
+    ``max(x, 0)``, as a choice of two.
+
+    XLA computes a maximum with a constant, and what is before it, again for each that
+    takes it: down a chain of residual blocks that is all of the sums so far.
+    """
+    return jnp.where(x <= 0, 0, x)
+
+
 def gelu(xp: Any, x: Array, approximate: str = "none") -> Array:
     """``x * Phi(x)``, by erf or by tanh (Hendrycks and Gimpel 2016)."""
     wide = x if x.dtype.itemsize > 2 else x.astype(jnp.float32)
@@ -64,6 +74,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "Erf": erf,
     "Gelu": gelu,
     "Mod": mod,
+    "Relu": relu,
     "Sigmoid": sigmoid,
     "SwiGLU": swiglu,
     "Swish": swish,

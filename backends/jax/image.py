@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 from jax import lax
 
-from ..kernels.image import is_half_pixel, pooled_regions
+from ..kernels.image import sample_loop
 
 Array: TypeAlias = Any
 
@@ -23,25 +23,4 @@ def counted_loop(step: Callable[..., Array], counts: Array, total: Array) -> Arr
     )
 
 
-def roi_align(
-    xp: Any,
-    x: Array,
-    rois: Array,
-    batch_indices: Array,
-    coordinate_transformation_mode: str = "half_pixel",
-    mode: str = "avg",
-    output_height: int = 1,
-    output_width: int = 1,
-    sampling_ratio: int = 0,
-    spatial_scale: float = 1.0,
-) -> Array:
-    """Regions ``(x1, y1, x2, y2)`` pooled at bilinear samples (arXiv:1703.06870)."""
-    half_pixel = is_half_pixel(coordinate_transformation_mode)
-    rule = (half_pixel, mode, (output_height, output_width))
-    operands = (x, rois, batch_indices)
-    return pooled_regions(
-        xp, counted_loop, *operands, *rule, sampling_ratio, spatial_scale
-    )
-
-
-KERNELS: dict[str, Callable[..., Any]] = {"RoiAlign": roi_align}
+INNER: dict[Callable[..., Any], Callable[..., Any]] = {sample_loop: counted_loop}

@@ -7,8 +7,6 @@ from typing import Any
 
 from . import (
     attention,
-    contrib_fused,
-    contrib_quantized,
     convolution,
     elementwise,
     image,
@@ -22,12 +20,11 @@ from . import (
     recurrent,
     sequences,
     signal,
+    sparsity,
 )
 
 _FAMILIES: tuple[Any, ...] = (
     attention,
-    contrib_fused,
-    contrib_quantized,
     convolution,
     elementwise,
     image,
@@ -41,14 +38,19 @@ _FAMILIES: tuple[Any, ...] = (
     recurrent,
     sequences,
     signal,
+    sparsity,
 )
 
 KERNELS: dict[str, Callable[..., Any]] = {}
 """Replacements for shared kernels, by op name (``onnx.Conv``)."""
 
+INNER: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""Replacements for what shared kernels call that is no op's kernel."""
+
 for _family in _FAMILIES:
-    for _name, _kernel in _family.KERNELS.items():
+    for _name, _kernel in getattr(_family, "KERNELS", {}).items():
         # Operators of other domains have their dialect's name before them already.
         _op_name = _name if "." in _name else f"onnx.{_name}"
         assert _op_name not in KERNELS, f"two kernels for {_name}"
         KERNELS[_op_name] = _kernel
+    INNER.update(getattr(_family, "INNER", {}))

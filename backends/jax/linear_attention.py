@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from jax import lax
 
-from ..kernels.linear_attention import run_linear_attention
+from ..kernels.linear_attention import loop_over_time
 
 Array: TypeAlias = Any
 
@@ -23,26 +23,4 @@ def scan_over_time(
     return results, state
 
 
-def linear_attention(
-    xp: Any,
-    query: Array,
-    key: Array,
-    value: Array,
-    past_state: Array | None = None,
-    decay: Array | None = None,
-    beta: Array | None = None,
-    chunk_size: int = 64,
-    kv_num_heads: int = 1,
-    q_num_heads: int = 1,
-    scale: float = 0.0,
-    update_rule: str = "gated_delta",
-    outputs: tuple[bool, ...] = (True, True),
-) -> tuple[Array | None, ...]:
-    """``S = exp(g) S + k (beta (v - k S))``, ``o = scale q S`` over time."""
-    parts = (query, key, value, past_state, decay, beta)
-    heads = (q_num_heads, kv_num_heads)
-    run = (scan_over_time, parts, heads, scale, update_rule)
-    return run_linear_attention(xp, *run, outputs)
-
-
-KERNELS: dict[str, Callable[..., Any]] = {"LinearAttention": linear_attention}
+INNER: dict[Callable[..., Any], Callable[..., Any]] = {loop_over_time: scan_over_time}

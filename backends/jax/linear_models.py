@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 from jax import lax
 
 from ..kernels.linear_models import (
+    coupled,
     coupling_done,
     coupling_start,
     coupling_turn,
-    run_svm_classifier,
 )
 
 Array: TypeAlias = Any
@@ -40,37 +40,4 @@ def coupling_step(xp: Any, q: Array, count: int, state: State) -> State:
     return turns + 1, xp.where(done, p, coupling_turn(xp, q, p, count))
 
 
-def svm_classifier(
-    xp: Any,
-    x: Array,
-    classlabels_ints: tuple[int, ...] | None = None,
-    classlabels_strings: tuple[str, ...] | None = None,
-    coefficients: tuple[float, ...] | None = None,
-    kernel_params: tuple[float, ...] | None = None,
-    kernel_type: str = "LINEAR",
-    post_transform: str = "NONE",
-    prob_a: tuple[float, ...] | None = None,
-    prob_b: tuple[float, ...] | None = None,
-    rho: tuple[float, ...] | None = None,
-    support_vectors: tuple[float, ...] | None = None,
-    vectors_per_class: tuple[int, ...] | None = None,
-    outputs: tuple[bool, ...] = (True, True),
-) -> tuple[Array | None, ...]:
-    """The label [N] and the scores [N, E], float32, of each sample of `x` [N, F]."""
-    return run_svm_classifier(
-        xp,
-        coupled_in_loop,
-        x,
-        (classlabels_ints, classlabels_strings),
-        coefficients or (),
-        (kernel_type, kernel_params or ()),
-        post_transform,
-        (prob_a or (), prob_b or ()),
-        rho or (),
-        support_vectors,
-        vectors_per_class or (),
-        outputs,
-    )
-
-
-KERNELS: dict[str, Callable[..., Any]] = {"onnx_ml.SVMClassifier": svm_classifier}
+INNER: dict[Callable[..., Any], Callable[..., Any]] = {coupled: coupled_in_loop}

@@ -3,11 +3,8 @@ Convolution and pooling of images with channels last, each shape as XLA runs it 
 
 The choices were measured on whole models (CPU, float32): products of matrices for 1x1
 kernels, one multiplication per place of the kernel where each channel is by itself,
-slices that are shifted for pooling. Everything else is XLA's own convolution, on images
-of a shape that it spreads over the cores: each row of the result is a product of its
-own for it, and parts of rows are what it hands out (`parts_of`).
-XLA's options for YNNPACK, oneDNN and its scheduler were tried too; none is faster than
-what it does by default.
+slices that are shifted for pooling. Everything else is XLA's own convolution, which is
+Eigen's: see `COMPILER_OPTIONS` of `calls`.
 """
 
 from __future__ import annotations
@@ -26,7 +23,6 @@ from ..kernels.convolution import (
     window_counts,
     window_pads,
     window_slices,
-    window_span,
 )
 from ..kernels.pooling import average_divisor, lowest, pool_geometry
 
@@ -40,20 +36,10 @@ FEW_PLACES = 64
 """Up to so many places of the result, a product is faster: 265 for 143 GFLOP/s."""
 MANY_TERMS = 1024
 """It is if each element is the sum of at least so many."""
+VECTOR = 16
+"""Fewer terms in a row of the kernel are less than a vector: 295 for 389 us."""
 MAX_SPLIT = 4
 """Up to so many groups are a convolution each."""
-TILE = 64
-"""Places of a row, and channels, that a core gets at least of a convolution."""
-PART_TERMS = 64 * 1024
-"""Rows and columns of two matrices have so many elements that make a core's part."""
-MANY_PER_PLACE = 1024
-"""So many terms of an element count at most for that."""
-BANDS = 7
-"""Into so many bands an image is cut that would be one part: 835 for 1287 us."""
-ENOUGH_WORK = 24e6
-"""Additions and multiplications of a convolution that is worth cutting."""
-ENOUGH_REUSE = 128
-"""They are per element that is moved for it, where that pays."""
 
 
 def nhwc_conv_by_shape(
@@ -79,12 +65,12 @@ def nhwc_conv_by_shape(
         y = pointwise(xp, x, w, strides, group)
     elif group > 1 and w.shape[2:] == (1, group):
         y = depthwise(xp, x, w, *window)
+    elif group == 1 and is_thin(x, w, dilations):
+        y = by_rows(xp, x, w, pairs, strides)
     elif group == 1 and is_slow(x, w, *window):
         y = unfolded(xp, x, w, *window)
     elif 1 < group <= MAX_SPLIT:
         y = in_groups(xp, x, w, *window, group)
-    elif group == 1 and is_better_cut(x, w, *window):
-        y = in_bands(xp, x, w, *window)
     else:
         y = convolution(xp, x, w, *window, group)
     return (y if b is None else y + b).astype(x.dtype)
@@ -138,84 +124,6 @@ def lying(
     window = ("NOTSET", dilations[::-1], group, (*begin, *end), strides[::-1])
     y = nhwc_conv_by_shape(xp, images, weights, b, *window)
     return y.transpose(0, 2, 1, 3)
-
-
-def parts_of(columns: int, channels: int, terms: int) -> int:
-    """
-    Into how many parts XLA divides rows of `columns` places by `channels` of a result.
-
-    That is the rule of the library that jaxlib 0.10.2 convolves with (YNNPACK): a part
-    starts with few places and grows, four times as long as broad, until it is enough
-    work for a core. Elements are sums of `terms` products.
-    """
-    long, broad = min(columns, TILE // 4), min(channels, TILE)
-    least, terms = min(columns, TILE) * broad, min(terms, MANY_PER_PLACE)
-    while long * broad < least or (long + broad) * terms < PART_TERMS:
-        if broad < channels and (long >= columns or long >= 4 * broad):
-            broad *= 2
-        elif long < columns:
-            long *= 2
-        else:
-            break
-    return math.ceil(columns / long) * math.ceil(channels / broad)
-
-
-def is_better_cut(
-    x: Array,
-    w: Array,
-    pairs: tuple[tuple[int, int], ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-) -> bool:
-    """Whether one core would do all of a convolution that is worth cutting."""
-    if not all(isinstance(size, int) for size in x.shape) or x.dtype.itemsize == 2:
-        # A size that is not known while JAX traces; XLA has other code for 16 bits.
-        return False
-    kernel, channels = tuple(w.shape[:2]), w.shape[3]
-    rows, columns = window_counts(x.shape[1:3], kernel, strides, dilations, pairs)
-    if rows < 3 * BANDS or columns == 0 or w.size == 0:
-        return False
-    places = x.shape[0] * rows * columns
-    work, moved = 2 * places * w.size, x.size + places * channels
-    if work < ENOUGH_WORK or work < ENOUGH_REUSE * moved:
-        return False
-    terms = w.size // channels
-    whole = parts_of(columns, channels, terms)
-    return whole == 1 < parts_of(BANDS * columns, channels, terms)
-
-
-def in_bands(
-    xp: Any,
-    x: Array,
-    w: Array,
-    pairs: tuple[tuple[int, int], ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-) -> Array:
-    """
-    A convolution of an image that is cut into bands of rows, which lie side by side.
-
-    A band has the rows that its windows see, and as many columns as none of its windows
-    leaves; what is computed where two bands meet is cut away.
-    """
-    sizes, kernel = x.shape[1:3], tuple(w.shape[:2])
-    rows, columns = window_counts(sizes, kernel, strides, dilations, pairs)
-    down, across = strides
-    tall, wide = map(window_span, kernel, dilations)
-    each = math.ceil(rows / BANDS)
-    height = (BANDS * each - 1) * down + tall
-    steps = math.ceil(((columns - 1) * across + wide) / across)
-    ends = ((height, pairs[0][0], sizes[0]), (steps * across, pairs[1][0], sizes[1]))
-    room = [(begin, max(all_ - begin - size, 0)) for all_, begin, size in ends]
-    padded = pad_spatial(xp, x, (*room, (0, 0)))[:, :height, : steps * across]
-    seen, bands = (each - 1) * down + tall, range(BANDS)
-    starts = [band * each * down for band in bands]
-    beside = xp.concatenate([padded[:, i : i + seen] for i in starts], axis=2)
-    window = (((0, 0), (0, max(wide - across, 0))), strides, dilations)
-    y = convolution(xp, beside, w, *window, 1)
-    y = y.reshape(x.shape[0], each, BANDS, steps, w.shape[3])[:, :, :, :columns]
-    y = y.transpose(0, 2, 1, 3, 4).reshape(x.shape[0], -1, columns, w.shape[3])
-    return y[:, :rows]
 
 
 def in_groups(
@@ -302,6 +210,46 @@ def is_slow(
     counts = window_counts(x.shape[1:3], kernel, strides, dilations, pairs)
     places = x.shape[0] * counts[0] * counts[1]
     return places <= FEW_PLACES and w[..., 0].size >= MANY_TERMS
+
+
+def is_thin(x: Array, w: Array, dilations: tuple[int, ...]) -> bool:
+    """Whether a row of the kernel has few terms, as in a network's first layer."""
+    if not all(isinstance(size, int) for size in x.shape) or dilations != (1, 1):
+        return False
+    return w.shape[2] <= FEW_CHANNELS and w.shape[1] * w.shape[2] < VECTOR
+
+
+def by_rows(
+    xp: Any,
+    x: Array,
+    w: Array,
+    pairs: tuple[tuple[int, int], ...],
+    strides: tuple[int, ...],
+) -> Array:
+    """
+    A convolution of what a window's rows have side by side, its places in one long row.
+
+    A place of that row has, as its channels, as many columns as the window moves on by,
+    of all its rows; the next one or two places have the window's other columns.
+    """
+    sizes, kernel = x.shape[1:3], tuple(w.shape[:2])
+    rows, columns = window_counts(sizes, kernel, strides, (1, 1), pairs)
+    down, across = strides
+    taps = math.ceil(kernel[1] / across)
+    places, height = columns + taps - 1, (rows - 1) * down + kernel[0]
+    wanted = (height, places * across)
+    ends = zip(wanted, pairs, sizes, strict=True)
+    room = [(begin, max(all_ - begin - size, 0)) for all_, (begin, _), size in ends]
+    padded = pad_spatial(xp, x, (*room, (0, 0)))[:, :height, : places * across]
+    last = (rows - 1) * down + 1
+    seen = [padded[:, i : i + last : down] for i in range(kernel[0])]
+    apart = [part.reshape(x.shape[0], rows, places, -1) for part in seen]
+    row = xp.concatenate(apart, axis=3).reshape(x.shape[0], 1, rows * places, -1)
+    whole = xp.pad(w, ((0, 0), (0, taps * across - kernel[1]), (0, 0), (0, 0)))
+    filters = whole.reshape(kernel[0], taps, -1, w.shape[3]).transpose(1, 0, 2, 3)
+    filters = filters.reshape(1, taps, -1, w.shape[3])
+    y = convolution(xp, row, filters, ((0, 0), (0, taps - 1)), (1, 1), (1, 1), 1)
+    return y.reshape(x.shape[0], rows, places, w.shape[3])[:, :, :columns]
 
 
 def unfolded(

@@ -29,7 +29,7 @@ from ...dialects.fusion import RegionOp
 from ...dialects.onnx import OnnxOp, WeightStore
 from ...dialects.onnx.provenance import describe
 from ..program import InputSpec, LoweringError, assemble
-from .calls import call, prepare_weights
+from .calls import COMPILER_OPTIONS, call, prepare_weights
 from .segment_calls import with_fixed
 from .segmented import SegmentedEmitter
 
@@ -120,17 +120,41 @@ def _table() -> Mapping[str, Any]:
     return TABLE
 
 
-def measure(
-    program: ScopedProgram,
-    weights: Mapping[str, Any],
-    inputs: Sequence[Any],
-    budget_seconds: float,
-) -> Measured:
-    """
-    Run `program` for about `budget_seconds`, half of it under XLA's profiler.
+@dataclass(frozen=True)
+class CompiledProgram:
+    """A program that is compiled, and what it runs on."""
 
-    It is compiled anew: JAX's cache may hold the same program without scopes, which
-    are no part of its key.
+    compiled: Any
+    weights: Any
+    inputs: tuple[Any, ...]
+
+    def measured(self, budget_seconds: float) -> Measured:
+        """
+        Run it for about `budget_seconds`, half of it under XLA's profiler.
+        """
+        with jax.enable_x64(True):
+            once = _timer(self.compiled, self.weights, self.inputs)
+            once()
+            seconds = once()
+            count = max(3, min(50, int(budget_seconds / 2 / max(seconds, 1e-6))))
+            whole = tuple(once() for _ in range(count))
+            with tempfile.TemporaryDirectory() as folder:
+                with jax.profiler.trace(folder):  # pyright: ignore[reportUnknownMemberType]
+                    marks = min(count, 20)
+                    for _ in range(marks):
+                        once()
+                (path,) = Path(folder).rglob("*.xplane.pb")
+                data = cast(Any, ProfileData).from_file(str(path))
+        runs = _kernel_runs(data, scopes_of(self.compiled.as_text()))
+        return Measured(tuple(runs), whole)
+
+
+def compiled_program(
+    program: ScopedProgram, weights: Mapping[str, Any], inputs: Sequence[Any]
+) -> CompiledProgram:
+    """
+    `program` compiled anew for `inputs`: JAX's cache may hold the same program without
+    scopes, which are no part of its key.
     """
     namespace: dict[str, Any] = {"__name__": "sardonyx_program"}
     exec(compile(program.source, "<sardonyx profiled>", "exec"), namespace)
@@ -140,21 +164,9 @@ def measure(
     with jax.enable_x64(True), _uncached():
         given = prepare_weights(weights)
         jit = cast(Any, jax.jit)  # pyright: ignore[reportUnknownMemberType]
-        compiled = jit(function).lower(given, *others).compile()
-        once = _timer(compiled, given, others)
-        once()
-        seconds = once()
-        count = max(3, min(50, int(budget_seconds / 2 / max(seconds, 1e-6))))
-        whole = tuple(once() for _ in range(count))
-        scopes = scopes_of(compiled.as_text())
-        with tempfile.TemporaryDirectory() as folder:
-            with jax.profiler.trace(folder):  # pyright: ignore[reportUnknownMemberType]
-                marks = min(count, 20)
-                for _ in range(marks):
-                    once()
-            (path,) = Path(folder).rglob("*.xplane.pb")
-            runs = _kernel_runs(cast(Any, ProfileData).from_file(str(path)), scopes)
-    return Measured(tuple(runs), whole)
+        jitted = jit(function, compiler_options=COMPILER_OPTIONS)
+        compiled = jitted.lower(given, *others).compile()
+    return CompiledProgram(compiled, given, tuple(others))
 
 
 def _uncached() -> AbstractContextManager[Any]:

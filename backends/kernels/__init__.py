@@ -50,6 +50,7 @@ from . import (
     reduction,
     sequences,
     signal,
+    sparsity,
     trees,
 )
 
@@ -87,6 +88,7 @@ _FAMILIES = (
     reduction,
     sequences,
     signal,
+    sparsity,
     trees,
 )
 

@@ -17,7 +17,7 @@ from .contrib_attention import (
 from .contrib_fused import channels_last as moved_last
 from .contrib_fused import channels_second
 from .convolution import qlinear_conv, requantized
-from .integer_products import aligned, exact_product
+from .integer_products import aligned, exact_product, is_prepared
 from .quantization import dynamic_quantize_linear
 from .recurrent import (
     State,
@@ -109,7 +109,8 @@ def qgemm(
 
     The int32 bias `c` is in units of ``alpha * a_scale * b_scale``.
     """
-    left, right = a.T if transA else a, b.T if transB else b
+    turned = transB and not is_prepared(b)  # what is prepared is as it is read
+    left, right = a.T if transA else a, b.T if turned else b
     total = exact_product(xp, left, right, a_zero_point, b_zero_point)
     total = total if c is None else total + c
     ratio = xp.float32(alpha) * a_scale.reshape(()) * aligned(b_scale, right, True)
@@ -212,7 +213,6 @@ def quantized_lstm_step(
 
 def run_quantized_lstm(
     xp: Any,
-    loop: Callable[..., tuple[Array, State]],
     x: Array,
     inner: tuple[Array, Array, Array],
     outer: tuple[Array, Array, Array],
@@ -225,7 +225,7 @@ def run_quantized_lstm(
     outputs: tuple[bool, ...],
 ) -> tuple[Array | None, ...]:
     """
-    The layer with 8-bit weights; time runs in `loop`.
+    The layer with 8-bit weights.
 
     `inner` is W ``[directions, input, 4 * hidden]``, its scales and its zero points
     (per direction, or per column too), `outer` the same of R.
@@ -244,7 +244,7 @@ def run_quantized_lstm(
         peepholes = None if p is None else p[d]
         bound = (recurrent, peepholes, input_forget, functions[3 * d : 3 * d + 3], clip)
         step = partial(quantized_lstm_step, xp, *bound)
-        runs.append(loop(xp, step, (h[d], c[d]), gates, live, reverse))
+        runs.append(time_loop(xp, step, (h[d], c[d]), gates, live, reverse))
     return layer_outputs(xp, runs, 0, x.dtype, outputs)
 
 
@@ -286,9 +286,7 @@ def dynamic_quantize_lstm(
     )
     inner, outer = (w, w_scale, w_zero_point), (r, r_scale, r_zero_point)
     operands = (b, sequence_lens, (initial_h, initial_c), p, input_forget)
-    return run_quantized_lstm(
-        xp, time_loop, x, inner, outer, *operands, settings, outputs
-    )
+    return run_quantized_lstm(xp, x, inner, outer, *operands, settings, outputs)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

@@ -405,7 +405,6 @@ def region_geometry(
 
 def pooled_regions(
     xp: Any,
-    loop: Callable[..., Array],
     x: Array,
     rois: Array,
     batch_indices: Array,
@@ -415,7 +414,7 @@ def pooled_regions(
     sampling_ratio: int,
     spatial_scale: float,
 ) -> Array:
-    """Each bin's mean or maximum over its samples, which `loop` goes through."""
+    """Each bin's mean or maximum over its samples."""
     if mode not in ("avg", "max"):
         raise ValueError(f"found mode {mode!r}, wanted avg or max")
     images = widened(xp, x).transpose(0, 2, 3, 1)
@@ -429,7 +428,7 @@ def pooled_regions(
     if rois.shape[0]:
         batches = batch_indices.astype(xp.int64)
         step = partial(region_step, xp, images, batches, geometry, bins, mode)
-        total = loop(step, counts, total)
+        total = sample_loop(step, counts, total)
     if mode == "avg":
         total = total / xp.maximum(counts[0] * counts[1], 1)[:, None, None, None]
     total = xp.where(total == -np.inf, xp.zeros_like(total), total)
@@ -460,9 +459,7 @@ def roi_align(
     half_pixel = is_half_pixel(coordinate_transformation_mode)
     rule = (half_pixel, mode, (output_height, output_width))
     operands = (x, rois, batch_indices)
-    return pooled_regions(
-        xp, sample_loop, *operands, *rule, sampling_ratio, spatial_scale
-    )
+    return pooled_regions(xp, *operands, *rule, sampling_ratio, spatial_scale)
 
 
 def is_half_pixel(mode: str) -> bool:

@@ -222,7 +222,7 @@ def non_max_suppression(
     """Rows (batch, class, box): boxes that overlap no better one of their class."""
     limit = first_number(max_output_boxes_per_class, 0)
     overlap = first_number(iou_threshold, 0.0)
-    corners = box_corners(boxes, center_point_box)
+    corners = box_corners(np, boxes, center_point_box)
     rows: list[tuple[int, int, int]] = []
     for batch, kind in np.ndindex(scores.shape[:2]):
         rating = scores[batch, kind]
@@ -239,14 +239,14 @@ def first_number(operand: Array | None, default: float) -> float:
     return default if operand is None else np.asarray(operand).reshape(-1)[0]
 
 
-def box_corners(boxes: Array, center_point_box: int) -> Array:
+def box_corners(xp: Any, boxes: Array, center_point_box: int) -> Array:
     """Boxes as (low, low, high, high), from two corners or from centre and size."""
     first, second = boxes[..., :2], boxes[..., 2:]
     if center_point_box:
         half = second / 2
-        return np.concatenate((first - half, first + half), axis=-1)
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    return np.concatenate((low, high), axis=-1)
+        return xp.concatenate((first - half, first + half), axis=-1)
+    low, high = xp.minimum(first, second), xp.maximum(first, second)
+    return xp.concatenate((low, high), axis=-1)
 
 
 def best_boxes(
@@ -263,11 +263,11 @@ def best_boxes(
 
 def box_overlaps(xp: Any, box: Array, others: Array) -> Array:
     """Intersection over union of `box` with each of `others`; 0 where empty."""
-    low = xp.maximum(box[:2], others[:, :2])
-    high = xp.minimum(box[2:], others[:, 2:])
+    low = xp.maximum(box[..., :2], others[..., :2])
+    high = xp.minimum(box[..., 2:], others[..., 2:])
     common = xp.prod(xp.maximum(high - low, 0), axis=-1)
-    area = xp.prod(box[2:] - box[:2])
-    union = area + xp.prod(others[:, 2:] - others[:, :2], axis=-1) - common
+    area = xp.prod(box[..., 2:] - box[..., :2], axis=-1)
+    union = area + xp.prod(others[..., 2:] - others[..., :2], axis=-1) - common
     return xp.where(union > 0, common / xp.where(union > 0, union, 1), 0)
 
 

@@ -9,6 +9,7 @@ themselves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -25,6 +26,9 @@ DEEPEST_PIECE, LARGEST_PIECE = 1024, 2**19
 LANES = 16
 """Pieces are of whole vectors of so many floats."""
 
+WIDEST = 255
+"""The largest difference of two 8-bit integers of one type."""
+
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 """The least and the largest number of a type."""
 
@@ -36,6 +40,11 @@ def aligned(v: Array, x: Array, column: bool) -> Array:
     if v.ndim == 1 and not column and x.ndim > 1:
         return v.reshape(-1, 1)
     return v
+
+
+def is_prepared(weight: Array) -> bool:
+    """Whether `weight` is prepared for products: its floats, and how they add up."""
+    return isinstance(weight, tuple)
 
 
 def exact_product(
@@ -50,13 +59,18 @@ def exact_product(
 
     The result is that of int32 arithmetic for any depth, beyond its range modulo
     ``2**32``. A vector of zero points goes by row on the left, by column on the right.
+    On NumPy `b` may come prepared, its zero point subtracted: as `prepared_columns`
+    gives it.
     """
     left = None if a_zero_point is None else aligned(a_zero_point, a, False)
-    right = None if b_zero_point is None else aligned(b_zero_point, b, True)
-    rows, columns = a.ndim == 1, b.ndim == 1
+    rows, columns = a.ndim == 1, not is_prepared(b) and b.ndim == 1
     a, b = a[None] if rows else a, b[:, None] if columns else b
-    product = split_product if xp is np else narrow_product
-    y = product(xp, a, b, left, right)
+    if is_prepared(b):
+        y = stepped_product(a, left, *b)
+    else:
+        right = None if b_zero_point is None else aligned(b_zero_point, b, True)
+        product = split_product if xp is np else narrow_product
+        y = product(xp, a, b, left, right)
     y = y[..., 0] if columns else y
     if rows:
         return y[..., 0] if columns else y[..., 0, :]
@@ -112,8 +126,7 @@ def split_product(
         return np.matmul(wide, floats(b, right)).astype(np.int32)
     deep = even_step(depth, limit)
     broad = even_step(width, max(LARGEST_PIECE // deep, LANES))
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    total = np.empty((*lead, a.shape[-2], width), np.int32)
+    total = np.empty((*lead_of(a, b), a.shape[-2], width), np.int32)
     room = np.empty((*b.shape[:-2], deep * min(width, broad)), np.float32)
     for begin in range(0, width, broad):
         columns = slice(begin, begin + broad)
@@ -131,35 +144,89 @@ def split_product(
     return total
 
 
-def exact_sum(products: Iterable[tuple[Array, Array]], terms: int) -> Array:
-    """
-    The sum of products of float32 matrices that hold integers, in int32.
+def stepped_product(
+    a: Array, left: Array | None, wide: Array, step: int, largest: float
+) -> Array:
+    """``(a - left) @ wide`` in int32, `wide` as `prepared_columns` gives it."""
+    rows, (depth, width) = floats(a, left), wide.shape[-2:]
+    if step < depth and largest * reach(a, left) <= EXACT_LIMIT:
+        step = depth
+    lead = rows.shape[:-2] if wide.ndim == 2 else lead_of(rows, wide)
+    total = np.empty((*lead, rows.shape[-2], width), np.int32)
+    flat = total
+    if wide.ndim == 2 < rows.ndim:
+        # One product is faster than one for each matrix.
+        count = math.prod(rows.shape[:-1])
+        rows, flat = rows.reshape(count, depth), total.reshape(count, width)
+    np.copyto(flat, rows[..., :step] @ wide[..., :step, :], casting="unsafe")
+    for start in range(step, depth, step):
+        piece = slice(start, start + step)
+        y = np.matmul(rows[..., piece], wide[..., piece, :])
+        flat += y.astype(np.int32)
+    return total
 
-    `terms` products of their elements add up exactly.
+
+def lead_of(a: Array, b: Array) -> tuple[int, ...]:
+    """The sizes before the last two of ``a @ b``."""
+    return np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+
+
+def prepared_columns(
+    xp: Any, b: Array, b_zero_point: Array | None = None, transB: int = 0
+) -> tuple[Array, int, float]:
     """
-    total: Any = None
-    run: Any = None
-    held = 0
+    ``b - b_zero_point`` as the right side of `exact_product`, prepared once.
+
+    In float32; then the length of the equal pieces into which its depth is cut, the
+    longest in which no product with 8-bit integers passes 2**24; and the largest sum of
+    absolute values of a column, by which a left side of small numbers needs no pieces.
+    """
+    right = None if b_zero_point is None else aligned(b_zero_point, b, True)
+    wide = floats(b.T if transB else b, right)
+    sizes, depth = np.abs(wide), wide.shape[-2]
+    largest = float(np.max(sizes.sum(axis=-2, dtype=np.float64), initial=0))
+    least = max(math.ceil(largest * WIDEST / EXACT_LIMIT), 1)
+    for count in range(least, depth + 1):
+        step = even_step(depth, -(-depth // count))
+        sums = np.add.reduceat(sizes, range(0, depth, step), axis=-2)
+        if np.max(sums, initial=0) * WIDEST <= EXACT_LIMIT:
+            return wide, step, largest
+    return wide, 1, largest
+
+
+def exact_sum(
+    products: Iterable[tuple[Array, Array]], terms: int, total: Array, rooms: Array
+) -> None:
+    """
+    Into `total`, in int32: the sum of products of float32 matrices of integers.
+
+    `terms` products of their elements add up exactly; sums beyond the range of int32
+    wrap around. `rooms` are two float32 arrays like `total`, to compute in.
+    """
+    first, held, into, other = True, 0, rooms[0], rooms[1]
     for layer, seen in products:
         for start in range(0, max(layer.shape[-1], 1), terms):
             left = layer[..., start : start + terms]
-            piece = np.matmul(left, seen[..., start : start + terms, :])
-            if run is not None and held + left.shape[-1] <= terms:
-                run += piece
-                held += left.shape[-1]
+            right = seen[..., start : start + terms, :]
+            depth = left.shape[-1]
+            if held and held + depth <= terms:
+                into += np.matmul(left, right, out=other)
+                held += depth
                 continue
-            total = total if run is None else added(total, run)
-            run, held = piece, left.shape[-1]
-    return added(total, run)
+            if held:
+                add_integers(into, total, first)
+                first = False
+            np.matmul(left, right, out=into)
+            held = depth
+    add_integers(into, total, first)
 
 
-def added(total: Array | None, run: Array) -> Array:
-    """``total + run`` in int32, where the sum wraps around as integers do."""
-    whole = run.astype(np.int32)
-    if total is None:
-        return whole
-    total += whole
-    return total
+def add_integers(run: Array, total: Array, first: bool) -> None:
+    """Into the int32 `total`: `run`, which holds integers, added unless the `first`."""
+    if first:
+        np.copyto(total, run, casting="unsafe")
+    else:
+        total += run.astype(np.int32)
 
 
 # --- by int8 ---

@@ -42,20 +42,18 @@ def linear_attention(
     """
     parts = (query, key, value, past_state, decay, beta)
     heads = (q_num_heads, kv_num_heads)
-    run = (loop_over_time, parts, heads, scale, update_rule)
-    return run_linear_attention(xp, *run, outputs)
+    return run_linear_attention(xp, parts, heads, scale, update_rule, outputs)
 
 
 def run_linear_attention(
     xp: Any,
-    loop: Callable[..., Any],
     parts: tuple[Any, ...],
     heads: tuple[int, int],
     scale: float,
     update_rule: str,
     outputs: tuple[bool, ...],
 ) -> tuple[Array | None, ...]:
-    """`linear_attention`, time run by `loop`."""
+    """`linear_attention`, what comes in parts taken together."""
     query, key, value, past, decay, beta = parts
     rules = ("linear", "gated", "delta", "gated_delta")
     if update_rule not in rules:
@@ -75,7 +73,7 @@ def run_linear_attention(
         state = past.astype(v.dtype)
     rate = scale if scale else 1 / math.sqrt(d_k)
     turns = (q * xp.asarray(rate, q.dtype), k, v, g, b)
-    results, state = loop(partial(attend, xp), state, turns, xp)
+    results, state = loop_over_time(partial(attend, xp), state, turns, xp)
     y = xp.moveaxis(results, 0, 1).reshape(batch, query.shape[1], heads[0] * d_v)
     kept = query.dtype if past is None else past.dtype
     return (

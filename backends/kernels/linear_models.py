@@ -192,7 +192,6 @@ def svm_classifier(
     """
     return run_svm_classifier(
         xp,
-        coupled,
         x,
         (classlabels_ints, classlabels_strings),
         coefficients or (),
@@ -208,7 +207,6 @@ def svm_classifier(
 
 def run_svm_classifier(
     xp: Any,
-    couple: Callable[..., Array],
     x: Array,
     class_labels: tuple[tuple[int, ...] | None, tuple[str, ...] | None],
     coefficients: tuple[float, ...],
@@ -220,7 +218,7 @@ def run_svm_classifier(
     vectors_per_class: tuple[int, ...],
     outputs: tuple[bool, ...],
 ) -> tuple[Array | None, ...]:
-    """SVMClassifier, with `couple` for what `coupled` does."""
+    """`svm_classifier`, its attributes taken together."""
     x = float_of(matrix_of(x))
     count = label_count(*class_labels)
     if not sum(vectors_per_class):
@@ -241,7 +239,7 @@ def run_svm_classifier(
         places = xp.argmax(votes, axis=1)
         if probabilities[0]:
             pairs = pair_probabilities(xp, values, count, *probabilities)
-            scores = post_transformed(xp, couple(xp, pairs, count), post_transform)
+            scores = post_transformed(xp, coupled(xp, pairs, count), post_transform)
         elif count == 2:
             scores = two_classes(xp, values, post_transform, 0)
         else:

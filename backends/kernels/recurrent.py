@@ -319,7 +319,6 @@ def gated_inputs(xp: Any, x: Array, w: Array, b: Array | None, held: int) -> Arr
 
 def run_rnn(
     xp: Any,
-    loop: Callable[..., tuple[Array, State]],
     x: Array,
     w: Array,
     r: Array,
@@ -329,7 +328,7 @@ def run_rnn(
     settings: tuple[tuple[bool, ...], list[Any], float | None, int],
     outputs: tuple[bool, ...],
 ) -> tuple[Array | None, ...]:
-    """A simple recurrent layer whose time runs in `loop`."""
+    """A simple recurrent layer."""
     directions, functions, clip, layout = settings
     inputs, w, r = by_time(widened(xp, x), layout), widened(xp, w), widened(xp, r)
     (h,) = initial_states(xp, inputs, r.shape[2], len(directions), layout, initial_h)
@@ -339,13 +338,12 @@ def run_rnn(
         bias = None if b is None else widened(xp, b)[d]
         gates = gated_inputs(xp, inputs, w[d], bias, 0)
         step = partial(rnn_step, xp, r[d], functions[d : d + 1], clip)
-        runs.append(loop(xp, step, (h[d],), gates, live, reverse))
+        runs.append(time_loop(xp, step, (h[d],), gates, live, reverse))
     return layer_outputs(xp, runs, layout, x.dtype, outputs)
 
 
 def run_gru(
     xp: Any,
-    loop: Callable[..., tuple[Array, State]],
     x: Array,
     w: Array,
     r: Array,
@@ -356,7 +354,7 @@ def run_gru(
     settings: tuple[tuple[bool, ...], list[Any], float | None, int],
     outputs: tuple[bool, ...],
 ) -> tuple[Array | None, ...]:
-    """A gated recurrent layer whose time runs in `loop`."""
+    """A gated recurrent layer."""
     directions, functions, clip, layout = settings
     inputs, w, r = by_time(widened(xp, x), layout), widened(xp, w), widened(xp, r)
     size = r.shape[2]
@@ -375,13 +373,14 @@ def run_gru(
             functions[2 * d : 2 * d + 2],
             clip,
         )
-        runs.append(loop(xp, partial(gru_step, *bound), (h[d],), gates, live, reverse))
+        runs.append(
+            time_loop(xp, partial(gru_step, *bound), (h[d],), gates, live, reverse)
+        )
     return layer_outputs(xp, runs, layout, x.dtype, outputs)
 
 
 def run_lstm(
     xp: Any,
-    loop: Callable[..., tuple[Array, State]],
     x: Array,
     w: Array,
     r: Array,
@@ -393,7 +392,7 @@ def run_lstm(
     settings: tuple[tuple[bool, ...], list[Any], float | None, int],
     outputs: tuple[bool, ...],
 ) -> tuple[Array | None, ...]:
-    """A long short-term memory layer whose time runs in `loop`."""
+    """A long short-term memory layer."""
     directions, functions, clip, layout = settings
     inputs, w, r = by_time(widened(xp, x), layout), widened(xp, w), widened(xp, r)
     h, c = initial_states(xp, inputs, r.shape[2], len(directions), layout, *initial)
@@ -405,7 +404,7 @@ def run_lstm(
         peepholes = None if p is None else widened(xp, p)[d]
         bound = (xp, r[d], peepholes, input_forget, functions[3 * d : 3 * d + 3], clip)
         step = partial(lstm_step, *bound)
-        runs.append(loop(xp, step, (h[d], c[d]), gates, live, reverse))
+        runs.append(time_loop(xp, step, (h[d], c[d]), gates, live, reverse))
     return layer_outputs(xp, runs, layout, x.dtype, outputs)
 
 
@@ -457,7 +456,7 @@ def rnn(
         xp, r, direction, hidden_size, activations, ("Tanh",), *parameters
     )
     operands = (x, w, r, b, sequence_lens, initial_h)
-    return run_rnn(xp, time_loop, *operands, settings, outputs)
+    return run_rnn(xp, *operands, settings, outputs)
 
 
 def gru(
@@ -484,7 +483,7 @@ def gru(
         xp, r, direction, hidden_size, activations, ("Sigmoid", "Tanh"), *parameters
     )
     operands = (x, w, r, b, sequence_lens, initial_h, linear_before_reset)
-    return run_gru(xp, time_loop, *operands, settings, outputs)
+    return run_gru(xp, *operands, settings, outputs)
 
 
 def lstm(
@@ -514,7 +513,7 @@ def lstm(
         xp, r, direction, hidden_size, activations, defaults, *parameters
     )
     operands = (x, w, r, b, sequence_lens, (initial_h, initial_c), p, input_forget)
-    return run_lstm(xp, time_loop, *operands, settings, outputs)
+    return run_lstm(xp, *operands, settings, outputs)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

@@ -10,16 +10,16 @@ from xdsl.dialects.func import FuncOp
 
 from ...dialects.onnx import WeightStore
 from ...dialects.sdy import is_per_device
-from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
+from ..overriding import table_of
 from ..program import InputSpec, LoweringError, Program, assemble
-from .emitter import NumpyEmitter
-from .kernels import KERNELS
+from .kernels import INNER, KERNELS
+from .prepared import PreparingEmitter
 from .sharded import ShardedEmitter
 from .streaming import StreamingEmitter
 from .window import open_stream
 
-TABLE: dict[str, Kernel] = {**SHARED, **KERNELS}
+TABLE: dict[str, Kernel] = table_of(KERNELS, INNER)
 """The kernel of every op that NumPy can run."""
 
 
@@ -82,20 +82,23 @@ def write_program(
     The NumPy program of `main`; LoweringError names what has no kernel.
 
     With `memory_limit`, an artifact's program holds at most so many bytes of its
-    weights in memory.
+    weights in memory; without, it may hold some in a second form, see `prepared`.
     """
     emitter = (
         ShardedEmitter(TABLE, store)
         if is_per_device(main)
-        else NumpyEmitter(TABLE, store)
+        else PreparingEmitter(TABLE, store)
     )
-    runner, driver = [call], _DRIVER.replace("@READ@", _READ)
+    runner, reading = [call], _READ
     if memory_limit is not None:
         if is_per_device(main):
             raise LoweringError("memory limit: found a per-device program")
         emitter = StreamingEmitter(TABLE, store, limit=memory_limit)
-        runner, driver = [call, open_stream], _DRIVER.replace("@READ@", _STREAM)
+        runner, reading = [call, open_stream], _STREAM
     forward = emitter.emit(main, [spec.name for spec in inputs])
+    if isinstance(emitter, PreparingEmitter) and emitter.made:
+        reading = f"prepared({reading})"
+    driver = _DRIVER.replace("@READ@", reading)
     source = assemble(title, emitter, forward, inputs, outputs, runner, driver)
     return Program(source, tuple(emitter.weights), tuple(inputs), tuple(outputs))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -172,7 +173,9 @@ def matmul(xp: Any, a: Array, b: Array, out: Array = None) -> Array:
         return written(wide.astype(a.dtype), out)
     if a.ndim > 2 == b.ndim and out is not None and a.flags.c_contiguous:
         # One product of many rows, where NumPy would make one for each matrix.
-        np.matmul(a.reshape(-1, a.shape[-1]), b, out=out.reshape(-1, b.shape[-1]))
+        rows = math.prod(a.shape[:-1])
+        depth, width = b.shape
+        np.matmul(a.reshape(rows, depth), b, out=out.reshape(rows, width))
         return out
     return np.matmul(a, b, out=out)
 

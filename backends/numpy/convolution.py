@@ -14,7 +14,6 @@ from ..kernels.convolution import (
     centred,
     conv_kernel,
     kernel_positions,
-    qlinear_conv_result,
     transposed_pads,
     widened,
     window_counts,
@@ -22,8 +21,16 @@ from ..kernels.convolution import (
     window_slices,
     window_span,
 )
-from ..kernels.integer_products import exact_sum, exact_terms
+from ..kernels.integer_products import (
+    EXACT_LIMIT,
+    WIDEST,
+    exact_sum,
+    exact_terms,
+    floats,
+    is_prepared,
+)
 from .arithmetic import written
+from .memory import scratch
 
 Array: TypeAlias = Any
 
@@ -32,11 +39,30 @@ def zero_padded(x: Array, pairs: tuple[tuple[int, int], ...]) -> Array:
     """`x` with zeros around its trailing axes; less overhead than ``np.pad``."""
     if not any(first or last for first, last in pairs):
         return x
+    padded, inner = framed(x, pairs, x.dtype)
+    np.copyto(inner, x)
+    return padded
+
+
+def framed(
+    x: Array, pairs: tuple[tuple[int, int], ...], dtype: Any
+) -> tuple[Array, Array]:
+    """Zeros of the shape of `x` padded by `pairs`, and the place of `x` in them."""
     sizes = x.shape[x.ndim - len(pairs) :]
     shape = (n + a + b for n, (a, b) in zip(sizes, pairs, strict=True))
-    padded = np.zeros((*x.shape[: x.ndim - len(pairs)], *shape), x.dtype)
+    padded = np.zeros((*x.shape[: x.ndim - len(pairs)], *shape), dtype)
     inner = (slice(a, a + n) for n, (a, _) in zip(sizes, pairs, strict=True))
-    padded[(..., *inner)] = x
+    return padded, padded[(..., *inner)]
+
+
+def padded_floats(
+    x: Array, zero_point: Array | None, pairs: tuple[tuple[int, int], ...]
+) -> Array:
+    """``x - zero_point`` in float32, with zeros around its trailing axes."""
+    if not any(first or last for first, last in pairs):
+        return floats(x, zero_point)
+    padded, inner = framed(x, pairs, np.float32)
+    floats(x, zero_point, inner)
     return padded
 
 
@@ -158,19 +184,54 @@ def conv_integer(
     kernel_shape: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
+    out: Array = None,
 ) -> Array:
-    """``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exact by way of floats."""
-    kernel = conv_kernel(w, kernel_shape)
+    """
+    ``Conv(x - x_zero_point, w - w_zero_point)`` in int32, exact by way of floats.
+
+    `w` may come prepared, its zero point subtracted: as `prepared_filters` gives it.
+    """
+    wide, terms = integer_filters(x, w, x_zero_point, w_zero_point)
+    kernel = conv_kernel(wide, kernel_shape)
     ones = (1,) * len(kernel)
     strides, dilations = strides or ones, dilations or ones
     pairs = window_pads(x.shape[2:], kernel, strides, dilations, pads, auto_pad)
     counts = window_counts(x.shape[2:], kernel, strides, dilations, pairs)
-    padded = zero_padded(centred(np, x, x_zero_point, np.float32), pairs)
-    weights = centred(np, w, w_zero_point, np.float32)
-    weights = weights.reshape(group, w.shape[0] // group, w.shape[1], *kernel)
+    padded = padded_floats(x, x_zero_point, pairs)
+    weights = wide.reshape(group, wide.shape[0] // group, wide.shape[1], *kernel)
+    y = np.empty((x.shape[0], wide.shape[0], *counts), np.int32) if out is None else out
+    shape = (x.shape[0], group, weights.shape[1], math.prod(counts))
     products = conv_products(padded, weights, strides, dilations, counts)
-    total = exact_sum(products, exact_terms(x, w, x_zero_point, w_zero_point))
-    return total.reshape(x.shape[0], w.shape[0], *counts)
+    rooms = scratch((2, *shape), np.float32)
+    exact_sum(products, terms, y.reshape(shape), rooms)
+    return y
+
+
+def integer_filters(
+    x: Array, w: Array, x_zero_point: Array | None, w_zero_point: Array | None
+) -> tuple[Array, int]:
+    """``w - w_zero_point`` in float32, and how many products add up exactly."""
+    if is_prepared(w):
+        return w
+    terms = exact_terms(x, w, x_zero_point, w_zero_point)
+    return centred(np, w, w_zero_point, np.float32), terms
+
+
+def prepared_filters(
+    xp: Any, w: Array, w_zero_point: Array | None = None
+) -> tuple[Array, int]:
+    """
+    ``w - w_zero_point`` as the weight of `conv_integer`, prepared once.
+
+    In float32, and how many products with 8-bit integers add up exactly, of any filter
+    and in any order: all of them where no filter is large.
+    """
+    wide = centred(np, w, w_zero_point, np.float32)
+    sizes = np.abs(wide).reshape(w.shape[0], -1)
+    largest = np.max(sizes.sum(axis=1, dtype=np.float64), initial=0)
+    if largest * WIDEST <= EXACT_LIMIT:
+        return wide, max(sizes.shape[1], 1)
+    return wide, int(EXACT_LIMIT // (WIDEST * np.max(sizes)))
 
 
 def conv_transpose(
@@ -212,33 +273,8 @@ def conv_transpose(
     return add_channel_bias(full[(..., *kept)], b).astype(x.dtype, copy=False)
 
 
-def qlinear_conv(
-    xp: Any,
-    x: Array,
-    x_scale: Array,
-    x_zero_point: Array,
-    w: Array,
-    w_scale: Array,
-    w_zero_point: Array,
-    y_scale: Array,
-    y_zero_point: Array,
-    b: Array | None = None,
-    auto_pad: str = "NOTSET",
-    dilations: tuple[int, ...] | None = None,
-    group: int = 1,
-    kernel_shape: tuple[int, ...] | None = None,
-    pads: tuple[int, ...] | None = None,
-    strides: tuple[int, ...] | None = None,
-) -> Array:
-    """``quantize((ConvInteger(x, w) + b) * x_scale * w_scale / y_scale)``."""
-    window = (auto_pad, dilations, group, kernel_shape, pads, strides)
-    total = conv_integer(np, x, w, x_zero_point, w_zero_point, *window)
-    return qlinear_conv_result(np, total, b, (x_scale, w_scale, y_scale), y_zero_point)
-
-
 KERNELS: dict[str, Callable[..., Any]] = {
     "Conv": conv,
     "ConvInteger": conv_integer,
     "ConvTranspose": conv_transpose,
-    "QLinearConv": qlinear_conv,
 }

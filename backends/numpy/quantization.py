@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 
+from ..kernels.convolution import requantized
 from ..kernels.quantization import fitted, quantize_linear
 
 Array: TypeAlias = Any
@@ -64,7 +65,22 @@ def dequantize_in_place(
     return y.astype(np.dtype(output_dtype or x_scale.dtype), copy=False)
 
 
+def requantized_in_place(xp: Any, x: Array, scale: Array, zero_point: Array) -> Array:
+    """``saturate(round(x * scale) + zero_point)`` in the type of `zero_point`."""
+    limits = np.iinfo(zero_point.dtype)
+    y = x.astype(np.float32)
+    y *= scale
+    np.rint(y, out=y)
+    y += zero_point.astype(np.float32)
+    np.clip(y, float(limits.min), float(limits.max), out=y)
+    return y.astype(zero_point.dtype)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     "DequantizeLinear": dequantize_in_place,
     "QuantizeLinear": quantize_in_place,
+}
+
+INNER: dict[Callable[..., Any], Callable[..., Any]] = {
+    requantized: requantized_in_place
 }

@@ -20,10 +20,11 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.fusion import RegionOp
-from ...dialects.onnx import OnnxOp, WeightAttr
+from ...dialects.onnx import OnnxOp
 from ...dialects.onnx.provenance import describe
 from ..program import LoweringError
 from .emitter import NumpyEmitter
+from .prepared import weight_key
 from .window import reach
 
 LEAST = 1 << 16
@@ -51,7 +52,9 @@ class StreamingEmitter(NumpyEmitter):
             parent = op.parent_op()
             if op.name == "onnx.Constant" or isinstance(parent, RegionOp):
                 continue
-            keys = dict.fromkeys(k for v in _read(op) if (k := _key(v)) is not None)
+            keys = dict.fromkeys(
+                k for v in _read(op) if (k := weight_key(v)) is not None
+            )
             large = tuple(k for k in keys if self._bytes(k) >= LEAST)
             small += sum(self._bytes(k) for k in keys if k not in {*large, *seen})
             seen.update(keys)
@@ -63,7 +66,7 @@ class StreamingEmitter(NumpyEmitter):
         self._step_of[op] = len(self.steps)
         self.steps.append(keys)
         if op.name == "onnx.Gather":
-            key = _key(op.operands[0])
+            key = weight_key(op.operands[0])
             if key in keys and "axis" not in op.properties:
                 self.looked_up[key] = None
 
@@ -101,12 +104,3 @@ def _read(op: Operation) -> Sequence[SSAValue]:
     if isinstance(op, RegionOp):
         return [value for inner in op.walk() for value in inner.operands]
     return op.operands
-
-
-def _key(value: SSAValue) -> str | None:
-    """The key of the weight that `value` is."""
-    owner = value.owner
-    if not isinstance(owner, OnnxOp) or owner.name != "onnx.Constant":
-        return None
-    held = owner.properties.get("value")
-    return held.data if isinstance(held, WeightAttr) else None

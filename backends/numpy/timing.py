@@ -12,14 +12,15 @@ from xdsl.ir import Operation
 from ...dialects.fusion import RegionOp
 from ...dialects.onnx import OnnxOp, WeightStore
 from ..program import InputSpec, assemble
-from . import TABLE, NumpyEmitter, call
+from . import TABLE, call
+from .prepared import PreparingEmitter
 
 Span = tuple[int, float, float]
 """The place of an op, and when it began and ended by the clock."""
 
 
 @dataclass
-class TimedEmitter(NumpyEmitter):
+class TimedEmitter(PreparingEmitter):
     """Writes a line before and a line after each of the ops that have places."""
 
     places: Mapping[Operation, int] = field(default_factory=dict[Operation, int])
@@ -66,10 +67,11 @@ class TimedProgram:
         namespace: dict[str, Any] = {"__name__": "sardonyx_program", "clock": clock}
         namespace["spent"] = spent
         exec(compile(self.source, "<sardonyx timed>", "exec"), namespace)
+        given = namespace["prepared"](weights) if "prepared" in namespace else weights
 
         def run(inputs: Sequence[Any]) -> list[Span]:
             spans.clear()
-            call(namespace["forward"], weights, inputs)
+            call(namespace["forward"], given, inputs)
             return list(spans)
 
         return run

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
-from sardonyx.backends.numpy import NumpyEmitter
+from sardonyx.backends.numpy.emitter import NumpyEmitter
 from sardonyx.backends.program import LoweringError, array_literal
 from sardonyx.compiler.driver import compile_model
 from sardonyx.dialects.onnx import WeightStore

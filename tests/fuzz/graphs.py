@@ -65,6 +65,8 @@ def check_seed(seed: int) -> tuple[str, str]:
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
         print_blob=False,
+        # One failure of a seed is enough to shrink, and to read.
+        report_multiple_bugs=False,
     )
     @given(drawn_graphs(STEPS))
     def all_agree(drawn: Drawn) -> None:

@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import parser
 from onnx.reference import ReferenceEvaluator
@@ -264,3 +265,63 @@ def test_a_batch_of_what_is_compiled_whole(assert_close: Any) -> None:
     (found,) = mapped(np.stack(X), np.stack([D] * len(X)))
     wanted = np.stack([plain(x, D)[0] for x in X])
     assert_close(found, wanted, 4)
+
+
+def suppressed(
+    most: str, more: str = "", center: int = 0, sizes: str = "2,3,20"
+) -> Any:
+    """NonMaxSuppression of boxes whose classes have at most `most` each."""
+    batches, _, boxes = sizes.split(",")
+    head = f"g (float[{batches},{boxes},4] boxes, float[{sizes}] scores, int64[1] n)"
+    body = f"""
+      over = Constant <value_floats = [0.3]> ()
+      least = Constant <value_floats = [0.2]> ()
+      most = {most}
+      found = NonMaxSuppression <center_point_box = {center}>
+        (boxes, scores, most, over, least)
+      {more}"""
+    results = "int64[m,3] found" + (", float[m,4] y" if more else "")
+    return parser.parse_model(f"{HEAD}{head} => ({results}) {{{CONSTANTS}{body}}}")
+
+
+CORNERS = """
+  pick = Constant <value_ints = [0, 2]> ()
+  places = Gather <axis = 1> (found, pick)
+  y = GatherND(boxes, places)
+"""
+
+
+@pytest.mark.parametrize("center", [0, 1])
+@pytest.mark.parametrize("most", [1, 4, 100])
+def test_boxes_within(most: int, center: int) -> None:
+    """As ONNX Runtime does, equal scores and all, in one program for every count."""
+    model = suppressed(f"Constant <value_ints = [{most}]> ()", CORNERS, center)
+    runtime = onnxruntime.InferenceSession(model.SerializeToString())
+    executable = compile_model(model, "jax", "O0")
+    assert executable.program.host == ()
+    rng = np.random.default_rng(most)
+    for scale in (1, 0.5, 0):
+        boxes = rng.uniform(0, 3, (2, 20, 4)).astype(np.float32)
+        scores = (rng.integers(0, 8, (2, 3, 20)) / 8 * scale).astype(np.float32)
+        given = {"boxes": boxes, "scores": scores, "n": np.array([most])}
+        for one, other in zip(
+            executable(**given), runtime.run(None, given), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+    assert programs(executable) == [1]
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [
+        ("Identity (n)", "2,3,20"),
+        ("Constant <value_ints = [0]> ()", "2,3,20"),
+        ("Constant <value_ints = [-1]> ()", "2,3,20"),
+        ("Constant <value_ints = [200]> ()", f"1,{MAX_BOUND // 200 + 1},200"),
+        ("Constant <value_ints = [3]> ()", "b,3,20"),
+    ],
+)
+def test_boxes_without_a_bound(most: str, sizes: str) -> None:
+    executable = compile_model(suppressed(most, sizes=sizes), "jax", "O0")
+    (reason,) = executable.program.host
+    assert reason.endswith("the size of its result depends on data")

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 from sardonyx.backends import runtime
-from sardonyx.backends.jax import call, prepare_weights
+from sardonyx.backends.jax import call, calls, prepare_weights
 from sardonyx.compiler import compile_model, load_artifact
 from sardonyx.compiler.weights import write_weights
 from sardonyx.dialects.onnx import WeightStore
@@ -67,3 +67,33 @@ def test_what_is_on_the_device_stays_there() -> None:
 
     call(forward, {}, [x])
     assert [value is x for value in seen] == [True]
+
+
+def test_options_that_this_jax_does_not_know_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"xla_cpu_no_such_option": "1"}
+    monkeypatch.setattr(calls, "COMPILER_OPTIONS", options)
+    held, x = prepare_weights({"w": np.float32(3)}), np.arange(4, dtype=np.float32)
+    jitted = jax.jit(lambda weights, x: (weights["w"] * x,))
+    for _ in range(2):
+        (found,) = call(jitted, held, [x])
+        assert np.array_equal(found, 3 * x)
+    assert options == {}
+
+
+def test_other_errors_are_raised_with_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(weights: Any, x: Any) -> Any:
+        raise RuntimeError("No such thing")
+
+    options = dict(calls.COMPILER_OPTIONS)
+    monkeypatch.setattr(calls, "COMPILER_OPTIONS", options)
+    with pytest.raises(RuntimeError, match="No such thing"):
+        call(jax.jit(failing), {}, [np.zeros(1)])
+    assert options == calls.COMPILER_OPTIONS != {}
+
+
+def test_this_jax_knows_the_options() -> None:
+    plain = jax.jit(lambda x: x + 1, compiler_options=calls.COMPILER_OPTIONS)
+    assert calls.COMPILER_OPTIONS
+    assert plain.lower(1.0).compile() is not None

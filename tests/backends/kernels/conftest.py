@@ -14,9 +14,9 @@ import pytest
 from onnx import defs, helper, numpy_helper
 from onnx.backend.test import loader
 from onnx.reference import ReferenceEvaluator
-from sardonyx.backends.jax.kernels import KERNELS as JAX
-from sardonyx.backends.kernels import KERNELS, STATIC
-from sardonyx.backends.numpy.kernels import KERNELS as NUMPY
+from sardonyx.backends.jax import TABLE as JAX
+from sardonyx.backends.kernels import STATIC
+from sardonyx.backends.numpy import TABLE as NUMPY
 from sardonyx.dialects.onnx import OnnxBuilder
 from sardonyx.dialects.onnx.base import PREFIXES
 from sardonyx.dialects.onnx.proto import ELEMENT_NAMES, attribute_from_proto
@@ -26,7 +26,7 @@ from sardonyx.dialects.onnx.types import element_of, element_type, is_none, shap
 from xdsl.ir import Block
 
 DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype")
-NAMESPACES = {"numpy": (np, {**KERNELS, **NUMPY}), "jax": (jnp, {**KERNELS, **JAX})}
+NAMESPACES = {"numpy": (np, NUMPY), "jax": (jnp, JAX)}
 
 
 def run_node(node: onnx.NodeProto, arrays: list[Any], backend: str) -> list[Any]:

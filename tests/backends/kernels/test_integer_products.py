@@ -12,6 +12,7 @@ from sardonyx.backends.kernels.integer_products import (
     exact_product,
     exact_sum,
     exact_terms,
+    prepared_columns,
     reach,
 )
 
@@ -58,6 +59,65 @@ def test_extremes(xp: Any, a: str, b: str, depth: int) -> None:
         assert found.dtype == np.int32
         wanted = wrapped(left, right, *(0 if z is None else z for z in zeros))
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("b", ["int8", "uint8"])
+@pytest.mark.parametrize("depth", [1, 257, 1024, 65536])
+def test_prepared_extremes(b: str, depth: int) -> None:
+    """A right side that is prepared is cut by what it holds, and no result differs."""
+    high = [np.iinfo(b).min, np.iinfo(b).max, 0]
+    right = np.stack([np.full(depth, v, b) for v in high] + [draws(b, depth)], 1)
+    left = np.stack([np.full(depth, v, "uint8") for v in (0, 255)])
+    for columns in (right, right[:, 2:], right[:, 2:3]):
+        for a0, b0 in ((0, None), (255, high[0]), (3, high[1])):
+            zero = None if b0 is None else np.array(b0, b)
+            prepared = prepared_columns(np, columns, zero)
+            turned = prepared_columns(np, columns.T, zero, transB=1)
+            assert turned[1] == prepared[1]
+            found = exact_product(np, left, prepared, np.array(a0, np.uint8))
+            np.testing.assert_array_equal(found, wrapped(left, columns, a0, b0 or 0))
+    assert prepared_columns(np, right[:, 2:3])[1] == depth  # zeros never add up
+
+
+def test_prepared_pieces() -> None:
+    """As few as the largest column allows: 255 * 64 * 1024 is just below 2**24."""
+    for size, count in ((64, 1), (65, 2), (127, 2)):
+        full = np.full((1024, 2), size, np.int8)
+        full[:, 0] = 1
+        assert prepared_columns(np, full)[1] == 1024 // count
+    zeros = np.array([-128, 0], np.int8)
+    assert prepared_columns(np, np.full((1024, 2), 127, np.int8), zeros)[1] == 256
+
+
+def test_small_numbers_need_no_pieces() -> None:
+    """A zero point in the middle halves what the left side holds, its end does not."""
+    b = np.full((1024, 1), 127, np.int8)
+    a = np.stack([np.zeros(1024, np.uint8), np.full(1024, 255, np.uint8)])
+    prepared = prepared_columns(np, b)
+    assert prepared[1:] == (512, 127 * 1024)
+    for zero in (0, 126, 127, 128, 255):
+        found = exact_product(np, a, prepared, np.array(zero, np.uint8))
+        np.testing.assert_array_equal(found, wrapped(a, b, zero))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((2, 3, 700), (700, 5)),
+        ((2, 1, 3, 700), (4, 700, 5)),
+        ((700,), (700, 5)),
+        ((0, 4), (4, 3)),
+        ((3, 0), (0, 2)),
+        ((3, 4), (4, 0)),
+    ],
+)
+def test_prepared_shapes(left: Any, right: Any) -> None:
+    a, b = draws("uint8", *left), draws("int8", *right, seed=1)
+    zeros = np.array(7, np.uint8), np.array(-3, np.int8)
+    found = exact_product(np, a, prepared_columns(np, b, zeros[1]), zeros[0])
+    wanted = wrapped(a, b, 7, -3)
+    assert found.shape == wanted.shape
+    np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("xp", NAMESPACES)
@@ -118,8 +178,9 @@ def test_sums_of_products() -> None:
     """Products that each fit are added up in int32 when together they do not."""
     layer, seen = np.full((1, 5), 255, np.float32), np.full((5, 2), 128, np.float32)
     for count, terms in ((1, 5), (3, 12), (300, 5), (300, 514), (2, 2)):
-        total = exact_sum(((layer, seen) for _ in range(count)), terms)
-        assert total.dtype == np.int32
+        total = np.empty((1, 2), np.int32)
+        products = ((layer, seen) for _ in range(count))
+        exact_sum(products, terms, total, np.empty((2, 1, 2), np.float32))
         assert total.tolist() == [[count * 5 * 255 * 128] * 2]
 
 

@@ -40,6 +40,9 @@ def test_official(check_official: Any, op_type: str, backend: str) -> None:
         ((4,), (3, 4, 2)),
         ((3, 0), (0, 5)),
         ((0, 4), (4, 5)),
+        ((2, 3, 0), (0, 5)),
+        ((2, 3, 4), (4, 0)),
+        ((2, 0, 4), (4, 5)),
     ],
 )
 def test_matmul(
