@@ -24,6 +24,7 @@ from ..cleanup.simplify_transposes import MergeTransposes
 from ..patterns import journal_of, rewrite_module
 from .followers import ElementwiseLast, NumbersLast, ReductionLast, ShuffleLast
 from .grouped import GroupedProductLast
+from .groups import MergeGroups
 from .products import PackedGemm
 from .windows import ConvLast, GlobalPoolLast, WindowLast
 
@@ -53,6 +54,7 @@ class AssignLayoutPass(ModulePass):
             ShuffleLast(store, journal),
             PackedGemm(store, journal),
             MergeTransposes(store, journal),
+            MergeGroups(store, journal),
             recursively=False,
         )
 

@@ -21,10 +21,11 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from ...dialects.nhwc import TO_NHWC
 from ...dialects.onnx import OnnxBuilder, OnnxOp
 from ...dialects.onnx.attributes import attribute
-from ...dialects.onnx.types import shape_of
+from ...dialects.onnx.types import shape_of, static_shape
 from ..cleanup.simplify_transposes import order_of
 from ..facts import given, integers_of, name_of, rank_of, setting, small_array
 from ..patterns import Declined
+from .groups import group_count, groups_below, groups_first, groups_last
 from .images import (
     RANK,
     ChannelsLast,
@@ -105,6 +106,25 @@ def _images(op: OnnxOp) -> Sequence[SSAValue]:
     return op.operands if several else op.operands[:1]
 
 
+def _common_groups(arrays: Sequence[SSAValue]) -> int | None:
+    """As how many groups one of some arrays is held; None if none is, or one cannot."""
+    computed = [value for value in arrays if not is_constant(value)]
+    stacks = [groups_below(value) for value in computed]
+    counts = [group_count(stack) for stack in stacks if stack is not None]
+    whole = all(value.type == computed[0].type for value in computed)
+    single = all(
+        set(static_shape(value.type) or ()) <= {1}
+        for value in arrays
+        if is_constant(value)
+    )
+    return counts[0] if counts and whole and single else None
+
+
+def _in_groups(value: SSAValue, group: int, builder: OnnxBuilder) -> SSAValue:
+    """One of such arrays as a stack of groups; constants are of one element."""
+    return value if is_constant(value) else groups_first(value, group, builder)
+
+
 def _results(op: OnnxOp) -> list[Attribute]:
     """The types of the results, those of images with channels last."""
     return [
@@ -146,6 +166,12 @@ class ElementwiseLast(ChannelsLast[None]):
         ]
         operands = [*arrays, *op.operands[len(arrays) :]]
         properties = dict(op.properties)
+        group = None if op.name in _ALONG else _common_groups(arrays)
+        if group is not None:
+            stacks = [_in_groups(value, group, builder) for value in arrays]
+            operands[: len(arrays)] = stacks
+            made = builder.create(op.name, operands, properties)
+            return [groups_last(made.results[0], builder)]
         if op.name in _ALONG:
             axis = axis_last(setting(op, "axis"))
             properties["axis"] = attribute(op.schema(), "axis", axis)
@@ -261,25 +287,13 @@ class ShuffleLast(ChannelsLast[tuple[int, int]]):
     roots = frozenset(["onnx.Reshape"])
 
     def decide(self, op: OnnxOp) -> tuple[int, int] | Declined:
-        if order_of(op.operands[0]) != (0, 2, 1, 3, 4):
-            return Declined("it does not shuffle channels", near=False)
-        split, image = _shuffled(op)
-        if name_of(split) != "onnx.Reshape" or image is None:
-            return Declined("it does not shuffle channels", near=False)
-        if below(image) is None:
+        found = shuffle_of(op)
+        if isinstance(found, Declined):
+            return found
+        _, image = _shuffled(op)
+        if image is None or below(image) is None:
             return Declined("its image has channels second", near=False)
-        before, parts = shape_of(image.type), shape_of(split.type)
-        after = shape_of(op.results[0].type)
-        if before is None or parts is None or before != after:
-            return Declined("the image changes its shape")
-        if (parts[0], *parts[3:]) != (before[0], *before[2:]):
-            return Declined("more than channels is shuffled")
-        groups, each = parts[1:3]
-        if groups is None or each is None or before[0] is None:
-            return Declined("its sizes are not known")
-        if groups.constant is None or each.constant is None:
-            return Declined("its sizes are not known")
-        return groups.constant, each.constant
+        return found
 
     def covers(self, op: OnnxOp, found: tuple[int, int]) -> list[Operation]:
         owners = [_shuffled(op)[0].owner, op.operands[0].owner, op]
@@ -298,6 +312,27 @@ class ShuffleLast(ChannelsLast[tuple[int, int]]):
         together = np.array([0, 0, 0, found[0] * found[1]], np.int64)
         shape = builder.constant(together, "channels")
         return [builder.value("onnx.Reshape", turned, shape)]
+
+
+def shuffle_of(op: OnnxOp) -> tuple[int, int] | Declined:
+    """How many groups of channels `op` ends to take in turns, and their channels."""
+    if order_of(op.operands[0]) != (0, 2, 1, 3, 4):
+        return Declined("it does not shuffle channels", near=False)
+    split, image = _shuffled(op)
+    if name_of(split) != "onnx.Reshape" or image is None:
+        return Declined("it does not shuffle channels", near=False)
+    before, parts = shape_of(image.type), shape_of(split.type)
+    after = shape_of(op.results[0].type)
+    if before is None or parts is None or before != after:
+        return Declined("the image changes its shape")
+    if (parts[0], *parts[3:]) != (before[0], *before[2:]):
+        return Declined("more than channels is shuffled")
+    groups, each = parts[1:3]
+    if groups is None or each is None or before[0] is None:
+        return Declined("its sizes are not known")
+    if groups.constant is None or each.constant is None:
+        return Declined("its sizes are not known")
+    return groups.constant, each.constant
 
 
 def _shuffled(op: OnnxOp) -> tuple[SSAValue, SSAValue | None]:

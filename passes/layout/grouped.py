@@ -15,12 +15,36 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.ir import SSAValue
 
-from ...dialects.onnx import OnnxBuilder, OnnxOp
+from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore
 from ...dialects.onnx.types import element_of, shape_of, static_shape, tensor
 from ..facts import follows, given, is_float, rank_of, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined
 from .images import RANK, ChannelsLast, last
+
+
+def product_of_groups(op: OnnxOp, store: WeightStore) -> tuple[int, int] | Declined:
+    """Height and width of the image that a product for each group gives, if `op` is."""
+    image, weight, _ = op.operands
+    shape, sizes = static_shape(weight.type), shape_of(image.type)
+    if setting(op, "group") == 1:
+        return Declined("it has one group", near=False)
+    if shape is None or constant_of(weight, store) is None:
+        return Declined("its weight is not constant")
+    if rank_of(image) != RANK or sizes is None or shape[2:] != (1, 1):
+        return Declined("its kernel is not 1x1", near=False)
+    if shape[1] == 1:
+        return Declined("its channels are each by themselves", near=False)
+    if any(setting(op, "pads") or ()) or set(setting(op, "strides") or (1,)) != {1}:
+        return Declined("it has pads or strides")
+    if not is_float(image) or 0 in shape:
+        return Declined("its elements are not floating point numbers, or none")
+    height, width = sizes[2:]
+    if height is None or width is None:
+        return Declined("its image's size is not known")
+    if not height.constant or not width.constant:
+        return Declined("its image's size is not known")
+    return height.constant, width.constant
 
 
 @dataclass(frozen=True)
@@ -31,26 +55,7 @@ class GroupedProductLast(ChannelsLast[tuple[int, int]]):
     roots = frozenset(["onnx.Conv"])
 
     def decide(self, op: OnnxOp) -> tuple[int, int] | Declined:
-        image, weight, _ = op.operands
-        shape, sizes = static_shape(weight.type), shape_of(image.type)
-        if setting(op, "group") == 1:
-            return Declined("it has one group", near=False)
-        if shape is None or constant_of(weight, self.store) is None:
-            return Declined("its weight is not constant")
-        if rank_of(image) != RANK or sizes is None or shape[2:] != (1, 1):
-            return Declined("its kernel is not 1x1", near=False)
-        if shape[1] == 1:
-            return Declined("its channels are each by themselves", near=False)
-        if any(setting(op, "pads") or ()) or set(setting(op, "strides") or (1,)) != {1}:
-            return Declined("it has pads or strides")
-        if not is_float(image) or 0 in shape:
-            return Declined("its elements are not floating point numbers, or none")
-        height, width = sizes[2:]
-        if height is None or width is None:
-            return Declined("its image's size is not known")
-        if not height.constant or not width.constant:
-            return Declined("its image's size is not known")
-        return height.constant, width.constant
+        return product_of_groups(op, self.store)
 
     def compute(
         self, op: OnnxOp, found: tuple[int, int], builder: OnnxBuilder

@@ -356,11 +356,12 @@ def test_the_text_parses_back() -> None:
         ((2, 5, 6, 8), (1, 1, 4, 6), 2, "pointwise"),
         ((2, 5, 6, 8), (3, 3, 1, 8), 8, "depthwise"),
         ((1, 7, 7, 128), (3, 3, 128, 5), 1, "unfolded"),
-        ((2, 9, 9, 3), (3, 3, 3, 8), 1, "unfolded"),
+        ((2, 9, 9, 3), (3, 6, 3, 8), 1, "unfolded"),
+        ((2, 9, 9, 3), (3, 3, 3, 8), 1, "by_rows"),
+        ((2, 9, 9, 1), (3, 3, 1, 64), 1, "by_rows"),
         ((2, 9, 9, 4), (3, 3, 2, 8), 2, "in_groups"),
         ((2, 9, 9, 10), (3, 3, 2, 10), 5, "convolution"),
         ((2, 9, 9, 5), (3, 3, 5, 8), 1, "convolution"),
-        ((1, 60, 30, 64), (3, 3, 64, 48), 1, "in_bands"),
         ((2, 9, 1, 4), (3, 1, 4, 8), 1, "lying"),
         ((2, 9, 1, 4), (3, 1, 1, 4), 4, "lying"),
     ],
@@ -373,7 +374,7 @@ def test_every_way_to_convolve_is_the_same(
 
     ways = (
         *("pointwise", "depthwise", "unfolded", "in_groups", "convolution"),
-        *("in_bands", "lying"),
+        *("by_rows", "lying"),
     )
     rng = np.random.default_rng(0)
     image = rng.standard_normal(x).astype(np.float32)
@@ -407,36 +408,31 @@ def convolved(x: Any, w: Any, **attributes: Any) -> Any:
     return in_onnxruntime(proto, inputs)[0].transpose(nhwc.TO_NHWC)
 
 
-@pytest.mark.parametrize("rows", [15, 21, 22])
 @pytest.mark.parametrize(
-    ("kernel", "strides", "dilations", "pads"),
+    ("kernel", "strides", "pads"),
     [
-        ((3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
-        ((3, 3), (2, 2), (1, 1), (0, 2, 1, 0)),
-        ((2, 5), (1, 3), (2, 1), (3, 0, 0, 1)),
-        ((1, 3), (3, 1), (1, 2), (0, 0, 0, 0)),
-        ((4, 1), (1, 4), (1, 1), (0, 3, 2, 0)),
+        ((3, 3), (1, 1), (1, 1, 1, 1)),
+        ((3, 3), (2, 2), (0, 0, 0, 0)),
+        ((3, 3), (2, 2), (0, 2, 1, 0)),
+        ((2, 5), (1, 3), (3, 0, 0, 1)),
+        ((1, 3), (3, 1), (0, 0, 0, 0)),
+        ((4, 1), (1, 4), (0, 3, 2, 0)),
+        ((2, 4), (3, 2), (1, 1, 1, 2)),
     ],
 )
-def test_an_image_in_bands_is_convolved_as_the_whole(
-    rows: int,
-    kernel: Any,
-    strides: Any,
-    dilations: Any,
-    pads: Any,
-    assert_close: Any,
+def test_a_thin_image_is_convolved_by_rows(
+    kernel: Any, strides: Any, pads: Any, assert_close: Any
 ) -> None:
     import jax.numpy as jnp
-    from sardonyx.backends.jax.nhwc import in_bands
+    from sardonyx.backends.jax.nhwc import by_rows
 
-    rng = np.random.default_rng(rows)
-    image = rng.standard_normal((2, rows, 10, 3)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((2, 15, 10, 3)).astype(np.float32)
     weight = rng.standard_normal((*kernel, 3, 4)).astype(np.float32)
-    window = {"strides": strides, "dilations": dilations, "pads": pads}
     pairs = tuple(zip(pads[:2], pads[2:], strict=True))
-    arrays = jnp.asarray(image), jnp.asarray(weight)
-    found = in_bands(jnp, *arrays, pairs, strides, dilations)
-    assert_close(np.asarray(found), convolved(image, weight, **window), 8)
+    found = by_rows(jnp, jnp.asarray(image), jnp.asarray(weight), pairs, strides)
+    wanted = convolved(image, weight, strides=strides, pads=pads)
+    assert_close(np.asarray(found), wanted, 8)
 
 
 @pytest.mark.parametrize(
@@ -462,52 +458,6 @@ def test_a_column_is_convolved_as_the_row_it_is(window: Any, assert_close: Any) 
         jnp, jnp.asarray(image[:0]), jnp.asarray(weight), **window
     )
     assert nothing.shape == (0, *found.shape[1:])
-
-
-@pytest.mark.parametrize(
-    ("columns", "channels", "terms", "parts"),
-    [
-        # Two threads take little more than half as long as one from two parts on.
-        (28, 128, 1152, 2),
-        (56, 192, 576, 3),
-        (14, 256, 2304, 4),
-        (13, 256, 576, 2),
-        # One thread does these alone.
-        (56, 64, 576, 1),
-        (56, 32, 1152, 1),
-        (27, 128, 288, 1),
-        (55, 64, 144, 1),
-        (112, 64, 147, 1),
-    ],
-)
-def test_parts_of_a_convolution(
-    columns: int, channels: int, terms: int, parts: int
-) -> None:
-    from sardonyx.backends.jax.nhwc import parts_of
-
-    assert parts_of(columns, channels, terms) == parts
-
-
-@pytest.mark.parametrize(
-    ("x", "w", "kind", "better"),
-    [
-        ((1, 58, 58, 64), (3, 3, 64, 64), "float32", True),
-        ((1, 230, 230, 3), (7, 7, 3, 64), "float32", True),
-        # Two parts already; too few rows; little work; not so with 16 bits; nothing.
-        ((1, 58, 58, 64), (3, 3, 64, 128), "float32", False),
-        ((1, 22, 58, 64), (3, 3, 64, 64), "float32", False),
-        ((1, 58, 58, 8), (3, 3, 8, 16), "float32", False),
-        ((1, 58, 58, 64), (3, 3, 64, 64), "float16", False),
-        ((0, 58, 58, 64), (3, 3, 64, 64), "float32", False),
-        ((1, 58, 58, 64), (3, 3, 64, 0), "float32", False),
-    ],
-)
-def test_which_convolutions_are_cut(x: Any, w: Any, kind: str, better: bool) -> None:
-    from sardonyx.backends.jax.nhwc import is_better_cut
-
-    step = (2, 2) if w[0] == 7 else (1, 1)
-    arrays = np.zeros(x, kind), np.zeros(w, kind)
-    assert is_better_cut(*arrays, ((0, 0), (0, 0)), step, (1, 1)) is better
 
 
 # --- groups of channels ---
