@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,20 +10,25 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ...passes.quantize.calibration import Calibration
 from ..arguments import Level, fraction, parse_dims, positive
-from ..driver import compile_model, load, specialize
+from ..compression.plans import Applied, Plan, apply_plan
 from ..inputs import input_specs
 from ..model import Model
-from ..opt import write_onnx
-from ..pipelines import LOWERING, run_pipeline, spec_of
 from ..quantize.budget import Chosen, Judge, layer_names, within_budget
-from ..quantize.calibrate import kept_calibration, write_calibration
-from ..quantize.data import Batches, DataError, read_batches
+from ..quantize.data import DataError, read_batches
 from ..quantize.metrics import LABELS, METRICS
-from ..quantize.plans import SCHEMES, Applied, Plan, apply_plan, plan_of
+from ..quantize.plans import SCHEMES, plan_of
 from ..quantize.report import Report, report_of
 from ..show import out, print_json, printable, show, stepping, working
+from .compressing import (
+    Calibrations,
+    DataOption,
+    ExcludeOption,
+    OutputOption,
+    data_for,
+    optimized,
+    write,
+)
 from .options import (
     Backend,
     BackendOption,
@@ -37,15 +41,6 @@ from .options import (
 SchemeOption = Annotated[
     str, typer.Option("--scheme", metavar="|".join(SCHEMES), help="How to quantize.")
 ]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--calibrate",
-        metavar="FILE",
-        help="Data: an .npz, a folder of them, or a .py file with batches(), which is "
-        "executed.",
-    ),
-]
 EvaluateOption = Annotated[
     Path | None,
     typer.Option(
@@ -53,6 +48,8 @@ EvaluateOption = Annotated[
         help=f"Data for --max-drop, as for --calibrate; may hold {LABELS!r}.",
     ),
 ]
+MOST_REASONS = 8
+"""So many layers that were left as they were are named."""
 MetricOption = Annotated[
     str, typer.Option(metavar="|".join(METRICS), help="What --max-drop measures.")
 ]
@@ -60,9 +57,7 @@ MetricOption = Annotated[
 
 def quantize(
     model: ModelPath,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="A .onnx file, or a folder.")
-    ],
+    output: OutputOption,
     scheme: SchemeOption,
     calibrate: DataOption = None,
     level: LevelOption = Level.O2,
@@ -79,9 +74,15 @@ def quantize(
     only: Annotated[
         list[str] | None, typer.Option(metavar="NODE", help="Quantize these alone.")
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="NODE", help="Leave these as they are.")
-    ] = None,
+    exclude: ExcludeOption = None,
+    only_faster: Annotated[
+        bool,
+        typer.Option(
+            "--only-faster",
+            help="Leave a layer float32 where fewer bits are estimated to be slower "
+            "on the backend (-b).",
+        ),
+    ] = False,
     max_drop: Annotated[
         float | None,
         typer.Option(parser=fraction, metavar="PERCENT", help="The loss allowed."),
@@ -96,9 +97,14 @@ def quantize(
     """
     given = {"bits": bits, "group": group, "method": method}
     options = {name: value for name, value in given.items() if value is not None}
+    if only_faster:
+        options["only_faster"] = backend.value
     plan = plan_of(scheme, options)
-    before, passes = _optimized(model, level, parse_dims(dim))
-    work = _Work(plan, before, _data(plan, calibrate, before), output)
+    passes = level.name
+    before = optimized(model, passes, parse_dims(dim))
+    data = data_for(plan, calibrate, before, "scheme")
+    calibrations = Calibrations(data, output)
+    work = _Work(plan, before, calibrations)
     work.only, work.exclude = tuple(only or ()), tuple(exclude or ())
     if max_drop is None:
         with working(f"quantizing {model}"):
@@ -106,8 +112,9 @@ def quantize(
     else:
         chosen = work.budgeted(max_drop, evaluate, metric)
     applied = chosen.applied
-    found = report_of(before, applied.model, work.first_batch)
-    _write(applied.model, output, backend.value)
+    batch = calibrations.first_batch([value.name for value in before.inputs])
+    found = report_of(before, applied.model, batch)
+    write(applied.model, output, backend.value)
     spec = f"{passes},{applied.spec}" if passes else applied.spec
     if as_json:
         print_json(_json(found, chosen, spec, max_drop, metric))
@@ -120,12 +127,9 @@ def quantize(
 class _Work:
     plan: Plan
     model: Model
-    data: Batches | None
-    output: Path
+    calibrations: Calibrations
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    measured: dict[int, Path] = field(default_factory=dict[int, Path])
-    """Of each stage: the stages before it always do the same."""
 
     def quantized(
         self, only: tuple[str, ...], exclude: tuple[str, ...], widen: tuple[str, ...]
@@ -133,34 +137,11 @@ class _Work:
         return apply_plan(
             self.plan,
             self.model,
-            self._calibration,
+            self.calibrations.measure,
             only or self.only,
             (*self.exclude, *exclude),
             widen,
         )
-
-    def _calibration(self, model: Model, second: bool, place: int) -> Path:
-        if place not in self.measured:
-            assert self.data is not None, "`_data` read it for a plan that calibrates"
-            with stepping("calibrating", len(self.data)) as told:
-                found = kept_calibration(model, self.data, second, told)
-            self.measured[place] = self._keep(found, place)
-        return self.measured[place]
-
-    def _keep(self, calibration: Calibration, place: int) -> Path:
-        stem = self.output.with_suffix("") if self.output.suffix else self.output
-        number = f"-{place}" if place else ""
-        path = stem.with_name(f"{stem.name}.calibration{number}.npz")
-        write_calibration(calibration, path)
-        return Path(os.path.relpath(path))
-
-    @property
-    def first_batch(self) -> dict[str, Any] | None:
-        if self.data is None:
-            return None
-        names = [value.name for value in self.model.inputs]
-        batch = next(iter(self.data))
-        return {name: batch[name] for name in names}
 
     def budgeted(self, max_drop: float, evaluate: Path | None, metric: str) -> Chosen:
         if evaluate is None:
@@ -175,30 +156,6 @@ class _Work:
             return within_budget(layers, self.quantized, judge, max_drop, widens, told)
 
 
-def _optimized(path: Path, level: Level, sizes: dict[str, int]) -> tuple[Model, str]:
-    model = load(path)
-    if sizes:
-        specialize(model, sizes)
-    run_pipeline(model, spec_of(level.name))
-    return model, level.name
-
-
-def _data(plan: Plan, path: Path | None, model: Model) -> Batches | None:
-    if path is not None:
-        return read_batches(path, input_specs(model))
-    if plan.calibrates:
-        raise DataError("found no data for this scheme, wanted --calibrate FILE")
-    return None
-
-
-def _write(model: Model, goal: Path, backend: str) -> None:
-    if goal.suffix == ".onnx":
-        write_onnx(model, goal, False)
-        return
-    lowering = ",".join(LOWERING.get(backend, ()))
-    compile_model(model, backend, lowering).save(goal)
-
-
 def _json(
     found: Report, chosen: Chosen, spec: str, max_drop: float | None, metric: str
 ) -> dict[str, Any]:
@@ -209,7 +166,8 @@ def _json(
         "widened": list(chosen.widen),
         "sensitivity": dict(chosen.sensitivity),
     }
-    told = found.as_json() | {"pipeline": spec}
+    declined = {"declined": list(chosen.applied.declined)}
+    told = found.as_json() | declined | {"pipeline": spec}
     return told | ({} if max_drop is None else {"budget": budget})
 
 
@@ -242,6 +200,11 @@ def _print_report(
         f"weights: {found.bytes_after} of {found.bytes_before} bytes; those of "
         f"products {found.bits_per_weight:.2f} bits each"
     )
+    declined = chosen.applied.declined
+    for reason in declined[:MOST_REASONS]:
+        show(f"left as it was: {printable(reason)}")
+    if len(declined) > MOST_REASONS:
+        show(f"({len(declined) - MOST_REASONS} more; --json has them all)")
     if max_drop is not None:
         show(f"{metric}: {chosen.drop:.4g} % worse, allowed {max_drop:g} %")
         for word, names in (("kept", chosen.exclude), ("widened", chosen.widen)):

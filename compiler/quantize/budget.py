@@ -14,12 +14,12 @@ from ...dialects.errors import SardonyxError
 from ...dialects.onnx.provenance import node_names
 from ...dialects.onnx.types import Array
 from ...passes.quantize.products import products_in
+from ..compression.plans import Applied
 from ..driver import Executable, call_by_name, lower
 from ..model import Model
 from .calibrate import Told, unheard
 from .data import Batches
 from .metrics import LABELS, METRICS
-from .plans import Applied
 
 
 class BudgetError(SardonyxError):

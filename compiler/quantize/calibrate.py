@@ -18,6 +18,7 @@ from ...passes.quantize.calibration import Calibration, CalibrationError
 from ...passes.quantize.names import value_names
 from ...passes.quantize.products import products_in
 from ...passes.quantize.statistics import Observer
+from ..caches import cache_folder
 from ..driver import Executable, call_by_name, lower
 from ..model import Model
 from ..text import used_weights
@@ -75,7 +76,7 @@ def kept_calibration(
     model: Model, batches: Batches, second: bool = False, told: Told = unheard
 ) -> Calibration:
     """As `calibrated`, or what that gave before for the same contents."""
-    folder = cache_folder()
+    folder = cache_folder("calibration")
     if folder is None:
         return calibrated(model, batches, second, told)
     kept = folder / f"{_key(model, batches, second)}.npz"
@@ -109,26 +110,3 @@ def _key(model: Model, batches: Batches, second: bool) -> str:
     for key in sorted(used_weights(model)):
         digest.update(model.context.store[key].hash.encode())
     return digest.hexdigest()
-
-
-def cache_folder() -> Path | None:
-    """
-    The user's folder of calibrations, made if it is missing; None for no cache.
-
-    ``$SARDONYX_CACHE/calibration``; with that variable empty none, and without it
-    ``sardonyx/calibration`` among the user's caches.
-    """
-    base = os.environ.get("SARDONYX_CACHE")
-    if base is None:
-        caches = os.environ.get("XDG_CACHE_HOME", "")
-        root = Path(caches) if os.path.isabs(caches) else Path.home() / ".cache"
-        base = str(root / "sardonyx")
-    if not base:
-        return None
-    folder = Path(base).absolute() / "calibration"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
-        # The calibration runs all the same.
-        return None
-    return folder if os.access(folder, os.W_OK) else None

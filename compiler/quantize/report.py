@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from xdsl.ir import SSAValue
 
 from ...dialects.onnx import OnnxOp
 from ...dialects.onnx.provenance import node_names
 from ...dialects.onnx.types import Array
 from ...dialects.quant import SchemeAttr
-from ...dialects.quant.numbers import signal_to_noise
 from ...passes.facts import name_of
 from ...passes.quantize.names import value_names
 from ...passes.quantize.products import products_in
 from ...passes.quantize.schemes import constant_bytes, schemes_in
-from ..driver import Executable, call_by_name, lower
+from ..compression.layers import decibels, weight_bytes
 from ..model import Model
-from ..text import used_weights
-from ..verify import expose
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ def report_of(
     names = value_names(before.module)
     products = products_in(before.module, before.context.store)
     results = [names[p.op.results[0]] for p in products if p.op.results[0] in names]
-    noise = {} if batch is None else _decibels(before, after, results, batch)
+    noise = {} if batch is None else decibels(before, after, results, batch)
     written = _written(after)
     layers: list[Layer] = []
     for product in products:
@@ -91,17 +86,9 @@ def report_of(
         now = written.get(frozenset(node_names(product.op)))
         scheme, size = now if now is not None else ("float32", elements * 4)
         operator = product.op.op_type()
-        decibels = noise.get(name)
-        layers.append(
-            Layer(node, operator, scheme, elements, elements * 4, size, decibels)
-        )
+        lost = noise.get(name)
+        layers.append(Layer(node, operator, scheme, elements, elements * 4, size, lost))
     return Report(tuple(layers), weight_bytes(before), weight_bytes(after))
-
-
-def weight_bytes(model: Model) -> int:
-    """The bytes of all weights of a model in a file."""
-    store = model.context.store
-    return sum(store[key].file_bytes for key in used_weights(model))
 
 
 _HOLDERS = ("onnx.Gather", "onnx.MatMul", "onnx.Mul")
@@ -128,31 +115,3 @@ def _written(model: Model) -> dict[frozenset[str], tuple[str, int]]:
             if op.name == "onnx.MatMul" and name_of(op.operands[1]) == "onnx.Constant":
                 schemes[nodes].append("float32")
     return {nodes: (" + ".join(said), sizes[nodes]) for nodes, said in schemes.items()}
-
-
-def _decibels(
-    before: Model, after: Model, names: Sequence[str], batch: Mapping[str, Array]
-) -> dict[str, float]:
-    wanted, found = (_values(model, names, batch) for model in (before, after))
-    return {
-        name: signal_to_noise(found[name], wanted[name])
-        for name in names
-        if name in found
-        and name in wanted
-        and found[name].shape == wanted[name].shape
-        and wanted[name].dtype.kind == "f"
-    }
-
-
-def _values(
-    model: Model, names: Sequence[str], batch: Mapping[str, Array]
-) -> dict[str, Array]:
-    """The values of `model` that are called so."""
-    copy = model.clone()
-    known = {name: value for value, name in value_names(copy.module).items()}
-    shown: dict[str, SSAValue] = {n: known[n] for n in names if n in known}
-    outputs = len(copy.results)
-    expose(copy, list(shown.values()))
-    executable = Executable(copy, "numpy", "", lower(copy, "numpy"))
-    arrays = call_by_name(executable, batch)[outputs:]
-    return dict(zip(shown, arrays, strict=True))

@@ -25,6 +25,7 @@ from .names import value_names
 from .nbits import group_scheme, is_matrix, product_of_nbits
 from .products import ROOTS, Product, Selection, chosen
 from .second_order import Solver
+from .speed import Speed
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,9 @@ class GptqPass(ModulePass):
     `calibration` is a file that ``sardonyx quantize`` wrote of the model as it is here,
     with second moments. With `activation_order` the rows of the largest inputs are
     rounded first; with `least_error` a group's range is where its error is least.
+
+    Products whose form is estimated slower than float32 on the backend `only_faster`,
+    if it names one, stay as they are; `target` says of what hardware.
     """
 
     name = "gptq"
@@ -92,6 +96,8 @@ class GptqPass(ModulePass):
     damping: float = 0.01
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    only_faster: str = ""
+    target: str = "host-cpu"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         scheme = group_scheme(self.name, self.bits, self.group, self.symmetric)
@@ -100,7 +106,8 @@ class GptqPass(ModulePass):
             return
         solver = Solver(scheme, self.damping, self.activation_order, self.least_error)
         table = required(self.calibration, self.name)
-        selection = Selection(self.only, self.exclude)
+        speed = Speed.of("few bits", self.only_faster, self.target)
+        selection = Selection(self.only, self.exclude, speed)
         pattern = SolvedProduct(
             store, journal_of(ctx), value_names(op), table, selection, solver
         )

@@ -30,6 +30,7 @@ from .maps import Partition
 from .names import value_names
 from .products import MATRICES, Product, Selection, chosen
 from .quantize_dynamic import by_rows
+from .speed import Speed
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class ProductOfParts(OnnxPattern[Decomposed]):
     names: Mapping[SSAValue, str]
     calibration: Calibration
     options: LlmInt8Pass
+    selection: Selection
 
     name = "product-of-parts"
     roots = MATRICES
 
     def decide(self, op: OnnxOp) -> Decomposed | Declined:
-        selection = Selection(self.options.only, self.options.exclude)
-        product = chosen(op, self.store, selection)
+        product = chosen(op, self.store, self.selection)
         if isinstance(product, Declined):
             return product
         known = self.calibration.values.get(self.names.get(product.x, ""))
@@ -104,6 +105,9 @@ class LlmInt8Pass(ModulePass):
     `calibration` is a file that ``sardonyx quantize`` wrote of the model as it is here.
     A channel has outliers if a magnitude reached `threshold`; at most the part `limit`
     of the channels is taken apart, those of the largest magnitudes.
+
+    Products whose form is estimated slower than float32 on the backend `only_faster`,
+    if it names one, stay as they are; `target` says of what hardware.
     """
 
     name = "llm-int8"
@@ -113,6 +117,8 @@ class LlmInt8Pass(ModulePass):
     limit: float = 0.1
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    only_faster: str = ""
+    target: str = "host-cpu"
 
     def outliers(self, channels: Array) -> tuple[int, ...]:
         """The channels with outliers, in order, by the largest magnitudes of all."""
@@ -127,7 +133,10 @@ class LlmInt8Pass(ModulePass):
         if store is None:
             return
         table = required(self.calibration, self.name)
-        pattern = ProductOfParts(store, journal_of(ctx), value_names(op), table, self)
+        speed = Speed.of("integers", self.only_faster, self.target)
+        selection = Selection(self.only, self.exclude, speed)
+        names, journal = value_names(op), journal_of(ctx)
+        pattern = ProductOfParts(store, journal, names, table, self, selection)
         rewrite_module(op, pattern, recursively=False)
 
     @classmethod

@@ -226,11 +226,11 @@ def insert(edge: Edge, by: LinearMap, store: WeightStore, journal: Journal) -> N
         raise MapError(f"found a map of {by.size} channels, wanted {edge.depth}")
     journal.rewrote("commuting-map", edge.products[0].op, ())
     if takes_in(edge, by, store) is None:
-        x = _taken_in(edge, by, store)
+        x = take_in(edge.x, by, store)
     else:
         x = _written(edge, by, store)
     for product in edge.products:
-        _undo(product, x, by, store)
+        undo(product, x, by, store)
 
 
 def _written(edge: Edge, by: LinearMap, store: WeightStore) -> SSAValue:
@@ -242,8 +242,9 @@ def _written(edge: Edge, by: LinearMap, store: WeightStore) -> SSAValue:
     return mapped
 
 
-def _taken_in(edge: Edge, by: LinearMap, store: WeightStore) -> SSAValue:
-    op = edge.x.owner
+def take_in(x: SSAValue, by: LinearMap, store: WeightStore) -> SSAValue:
+    """What gives `x`, which `takes_in` a map, with `by` in it; gives its result."""
+    op = x.owner
     assert isinstance(op, OnnxOp), "checked by `takes_in`"
     made: list[Operation] = []
     builder = OnnxBuilder(made.append, store, location=op.location)
@@ -252,20 +253,20 @@ def _taken_in(edge: Edge, by: LinearMap, store: WeightStore) -> SSAValue:
         operands = [*op.operands]
         for place in range(1, NORMS[op.name]):
             if given(operands[place]):
-                operands[place] = _mapped(operands[place], by, builder)
+                operands[place] = mapped_constant(operands[place], by, builder)
     else:
         product = product_of(op, store)
         assert isinstance(product, Product), "checked by `takes_in`"
         properties.pop("transB", None)
         operands = [product.x, _columns(product, by, builder), *op.operands[2:]]
         if product.bias is not None:
-            operands[2] = _mapped(product.bias, by, builder)
+            operands[2] = mapped_constant(product.bias, by, builder)
     kinds = list(op.result_types)
     new = builder.create(op.name, operands, properties, types=kinds)
     return _replace(op, made, new)
 
 
-def _mapped(value: SSAValue, by: LinearMap, builder: OnnxBuilder) -> SSAValue:
+def mapped_constant(value: SSAValue, by: LinearMap, builder: OnnxBuilder) -> SSAValue:
     """The constant `value` of channels, mapped."""
     source, shape = constant_of(value, builder.store), static_shape(value.type)
     assert source is not None, "checked by `takes_in`"
@@ -295,7 +296,8 @@ def _columns(product: Product, by: LinearMap, builder: OnnxBuilder) -> SSAValue:
     return made
 
 
-def _undo(product: Product, x: SSAValue, by: LinearMap, store: WeightStore) -> None:
+def undo(product: Product, x: SSAValue, by: LinearMap, store: WeightStore) -> None:
+    """`product` of `x`, channels of which `by` has mapped, instead of what it took."""
     op, made = product.op, list[Operation]()
     builder = OnnxBuilder(made.append, store, location=op.location)
     source, hint = product.source, product.weight.name_hint or "weight"

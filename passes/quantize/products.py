@@ -19,6 +19,7 @@ from ...dialects.onnx.types import DTYPE_NAMES, Array, element_of, static_shape
 from ..facts import given, rank_of, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined
+from .speed import Speed
 
 ROOTS = frozenset(["onnx.Conv", "onnx.Gemm", "onnx.MatMul"])
 MATRICES = frozenset(["onnx.Gemm", "onnx.MatMul"])
@@ -59,6 +60,8 @@ class Selection:
 
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    faster: Speed | None = None
+    """What to ask whether the form is faster; None if that is not what it is for."""
 
     def reason(self, op: OnnxOp) -> str | None:
         """Why `op` is not asked for, or None if it is."""
@@ -122,7 +125,8 @@ def chosen(op: OnnxOp, store: WeightStore, selection: Selection) -> Product | De
     element = element_of(product.weight.type)
     if element is None or DTYPE_NAMES.get(element) != "float32":
         return Declined("its weight is not of float32")
-    return product
+    slower = selection.faster and selection.faster.reason(op, store)
+    return product if slower is None else Declined(slower)
 
 
 def with_bias(product: Product, y: SSAValue, builder: OnnxBuilder) -> SSAValue:

@@ -33,6 +33,7 @@ from .integers import (
     weight_scheme,
 )
 from .products import ROOTS, Product, Selection, chosen
+from .speed import Speed
 
 INT8 = 3
 """ONNX's number of int8."""
@@ -95,6 +96,9 @@ class QuantizeDynamicPass(ModulePass):
 
     `per` says what shares an activation's scale: the ``tensor`` or a ``row``; `only`
     and `exclude` name ONNX nodes.
+
+    Products whose form is estimated slower than float32 on the backend `only_faster`,
+    if it names one, stay as they are; `target` says of what hardware.
     """
 
     name = "quantize-dynamic"
@@ -103,6 +107,8 @@ class QuantizeDynamicPass(ModulePass):
     per_channel: bool = True
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    only_faster: str = ""
+    target: str = "host-cpu"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.per not in ("tensor", "row"):
@@ -112,7 +118,8 @@ class QuantizeDynamicPass(ModulePass):
         store = store_of(ctx)
         if store is None:
             return
-        selection = Selection(self.only, self.exclude)
+        speed = Speed.of("integers", self.only_faster, self.target)
+        selection = Selection(self.only, self.exclude, speed)
         pattern = ProductOfIntegers(
             store, journal_of(ctx), selection, self.per == "row", self.per_channel
         )

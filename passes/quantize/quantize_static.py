@@ -27,6 +27,7 @@ from .calibration import Calibration, required
 from .integers import fitted_weight, weight_codes, weight_scheme
 from .names import value_names
 from .products import ROOTS, Product, Selection, chosen, float_form
+from .speed import Speed
 from .statistics import METHODS, Statistics
 
 
@@ -45,13 +46,13 @@ class ProductOfQdq(OnnxPattern[Measured]):
     names: Mapping[SSAValue, str]
     calibration: Calibration
     options: QuantizeStaticPass
+    selection: Selection
 
     name = "product-of-qdq"
     roots = ROOTS
 
     def decide(self, op: OnnxOp) -> Measured | Declined:
-        selection = Selection(self.options.only, self.options.exclude)
-        product = chosen(op, self.store, selection)
+        product = chosen(op, self.store, self.selection)
         if isinstance(product, Declined):
             return product
         known = self.calibration.values.get(self.names.get(product.x, ""))
@@ -102,6 +103,9 @@ class QuantizeStaticPass(ModulePass):
     `method` says how a range follows from it: ``min-max``, ``percentile`` (`percent` of
     the values) or ``mse``. `activations` and `weights` are formats (``uint8``,
     ``int8``, ``int4``, ``e4m3``), unsigned activations affine.
+
+    Products whose form is estimated slower than float32 on the backend `only_faster`,
+    if it names one, stay as they are; `target` says of what hardware.
     """
 
     name = "quantize-static"
@@ -114,6 +118,8 @@ class QuantizeStaticPass(ModulePass):
     per_channel: bool = True
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    only_faster: str = ""
+    target: str = "host-cpu"
 
     def activation_format(self) -> Format:
         """What activations are rounded to."""
@@ -135,7 +141,10 @@ class QuantizeStaticPass(ModulePass):
         if store is None:
             return
         table = required(self.calibration, self.name)
-        pattern = ProductOfQdq(store, journal_of(ctx), value_names(op), table, self)
+        speed = Speed.of("rounded", self.only_faster, self.target)
+        selection = Selection(self.only, self.exclude, speed)
+        names, journal = value_names(op), journal_of(ctx)
+        pattern = ProductOfQdq(store, journal, names, table, self, selection)
         rewrite_module(op, pattern, recursively=False)
 
     @classmethod

@@ -19,6 +19,7 @@ from ...dialects.quant.numbers import fit, quantized
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 from .nbits import group_scheme, is_matrix, product_of_nbits
 from .products import ROOTS, Product, Selection, chosen
+from .speed import Speed
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class QuantizeWeightsPass(ModulePass):
 
     Symmetric groups have no zero points. With `least_error` a group's range is shrunk
     to where its squared error is least. `only` and `exclude` name ONNX nodes.
+
+    Products whose form is estimated slower than float32 on the backend `only_faster`,
+    if it names one, stay as they are; `target` says of what hardware.
     """
 
     name = "quantize-weights"
@@ -64,13 +68,16 @@ class QuantizeWeightsPass(ModulePass):
     least_error: bool = False
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    only_faster: str = ""
+    target: str = "host-cpu"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         scheme = group_scheme(self.name, self.bits, self.group, self.symmetric)
         store = store_of(ctx)
         if store is None:
             return
-        selection = Selection(self.only, self.exclude)
+        speed = Speed.of("few bits", self.only_faster, self.target)
+        selection = Selection(self.only, self.exclude, speed)
         pattern = ProductOfNbits(
             store, journal_of(ctx), selection, scheme, self.least_error
         )

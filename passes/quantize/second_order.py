@@ -46,7 +46,7 @@ class Solver:
         if second.shape != (depth, depth):
             raise ValueError(f"found {second.shape}, wanted {(depth, depth)}")
         wanted = weight.astype(np.float64)
-        hessian = _damped(second.astype(np.float64), self.damping)
+        hessian = damped(second.astype(np.float64), self.damping)
         nearest = fit(weight, self.scheme, self.least_error)
         codes, fitted = self._rounded(wanted, hessian, nearest)
         plain = quantized(weight, nearest, self.scheme)
@@ -64,7 +64,7 @@ class Solver:
         depth = wanted.shape[0]
         first = -np.diagonal(hessian) if self.activation_order else np.zeros(depth)
         order: Array = np.argsort(first, kind="stable")
-        upper = _inverse_root(hessian[np.ix_(order, order)])
+        upper = inverse_root(hessian[np.ix_(order, order)])
         work = _Work(self, wanted[order].copy(), order, static)
         for start in range(0, depth, BLOCK):
             work.block(upper, start, min(start + BLOCK, depth))
@@ -116,7 +116,7 @@ def loss(error: Array, hessian: Array) -> Array:
     return np.einsum("kn,kn->n", error, hessian @ error)
 
 
-def _damped(second: Array, damping: float) -> Array:
+def damped(second: Array, damping: float) -> Array:
     """`second` made positive definite: inputs that are always 0 weigh 1."""
     diagonal = np.diagonal(second).copy()
     # A row that is never used is rounded alone.
@@ -124,6 +124,6 @@ def _damped(second: Array, damping: float) -> Array:
     return second + np.diag(dead + damping * float(diagonal.mean()))
 
 
-def _inverse_root(hessian: Array) -> Array:
+def inverse_root(hessian: Array) -> Array:
     """The upper triangle `u` with ``u^T u = hessian^-1``."""
     return np.linalg.cholesky(np.linalg.inv(hessian)).T

@@ -28,6 +28,7 @@ from ...dialects.quant.packing import packed_rows
 from ..facts import follows
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 from .products import ROOTS, Product, Selection, chosen, float_form
+from .speed import Speed
 
 INT32 = 6
 """ONNX's number of int32."""
@@ -187,6 +188,9 @@ class SplitQuantPass(ModulePass):
     Split weights by value into `clusters`, each in `bits` bits of its own (SplitQuant).
 
     At most 4 bits and 4 clusters; `only` and `exclude` name ONNX nodes.
+
+    Products whose form is estimated slower than float32 on the backend `only_faster`,
+    if it names one, stay as they are; `target` says of what hardware.
     """
 
     name = "split-quant"
@@ -195,6 +199,8 @@ class SplitQuantPass(ModulePass):
     clusters: int = 3
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    only_faster: str = ""
+    target: str = "host-cpu"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.bits not in (2, 3, 4):
@@ -207,7 +213,8 @@ class SplitQuantPass(ModulePass):
         store = store_of(ctx)
         if store is None:
             return
-        selection = Selection(self.only, self.exclude)
+        speed = Speed.of("table", self.only_faster, self.target)
+        selection = Selection(self.only, self.exclude, speed)
         pattern = ProductOfSplit(
             store, journal_of(ctx), selection, self.bits, self.clusters
         )

@@ -1,22 +1,26 @@
 """
 What every scheme of `sardonyx quantize` costs on trained models: docs/quantization.md.
 
-    python tests/bench/quantization.py [--models bytelm,magika,mnist,minilm] -o FILE
+    python tests/bench/quantization.py
+    python tests/bench/quantization.py --models magika,mnist --schemes W8A8 -o FILE
 
 bytelm: perplexity on the held-out files of CPython 3.11's library (the models' README
 says which), as it is and with planted outlier channels: the gains of its normalizations
 are multiplied by 50 on eight channels, the products' weights divided. magika: agreement
 with the float model on files of this system. mnist: on scikit-learn's digits. minilm:
 cosine of embeddings and agreement of the nearest neighbour; its tokenizer is not among
-the models, so its sentences are token numbers drawn by Zipf's law. All on the NumPy
-backend; calibration sees none of what is evaluated. Results are kept in FILE's .json
-beside it, so that a run goes on where one stopped.
+the models, so its sentences are token numbers drawn by Zipf's law. Accuracy is that of
+the NumPy program; calibration sees none of what is evaluated. Latency is one sample's,
+on NumPy and on JAX, over that of the float32 program: blocks of calls of both in turns,
+in one process, -O2, the least block of each. What is measured is kept in
+build/quantization.json; --resume goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -26,19 +30,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sardonyx.compiler.driver import Executable, call_by_name, load, lower
+import onnx
+import onnx.version_converter
+from sardonyx.compiler.driver import Executable, call_by_name, compile_model, load
 from sardonyx.compiler.model import Model
 from sardonyx.compiler.pipelines import run_pipeline, spec_of
 from sardonyx.compiler.quantize.calibrate import calibrated, write_calibration
 from sardonyx.compiler.quantize.data import Batches
 from sardonyx.compiler.quantize.plans import SCHEMES, Plan, Stage, apply_plan, plan_of
 from sardonyx.compiler.quantize.report import report_of
+from sardonyx.compiler.show import counting
 from sardonyx.passes.quantize.maps import NORMS, Diagonal, edges, insert
 from sardonyx.passes.quantize.quantize_static import QuantizeStaticPass
 from sardonyx.passes.quantize.split_quant import SplitQuantPass
 
-MODELS = Path(__file__).parents[3] / "shared" / "models"
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT.parent / "shared" / "models"
+PAGE, STATE = ROOT / "docs" / "quantization.md", ROOT / "build" / "quantization.json"
 LIBRARY = Path(json.__file__).parents[1]
+BACKENDS = ("numpy", "jax")
+LEAST_ROUNDS, MOST_ROUNDS = 3, 12
 WINDOW, HELD_OUT = 256, 25
 PLANTED = tuple(range(7, 256, 32))
 """The channels that outliers are planted in."""
@@ -254,8 +265,20 @@ def minilm() -> Case:
 
 # --- ONNX Runtime's own ---
 
+PEER_SETTINGS: dict[str, dict[str, Any]] = {
+    "onnxruntime, all its operators": {},
+    "onnxruntime, products": {"op_types_to_quantize": ["Conv", "Gemm", "MatMul"]},
+    "onnxruntime, products by channel": {
+        "op_types_to_quantize": ["Conv", "Gemm", "MatMul"],
+        "per_channel": True,
+    },
+}
+"""onnxruntime.quantization's static INT8, as it is by default and as ours is."""
+BY_CHANNEL = 13
+"""The first opset whose DequantizeLinear has an axis."""
 
-def onnxruntime_s(case: Case, path: Path, folder: Path) -> dict[str, float]:
+
+def onnxruntime_s(case: Case, path: Path, **settings: Any) -> dict[str, float]:
     """What onnxruntime.quantization's static INT8 gives, with the same data."""
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantType
@@ -268,59 +291,109 @@ def onnxruntime_s(case: Case, path: Path, folder: Path) -> dict[str, float]:
         def get_next(self) -> Any:
             return next(self.batches, None)
 
-    quantize(
-        str(path),
-        str(folder / "int8.onnx"),
-        Reader(),
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-    )
+    kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(folder / "int8.onnx"), options)
-    found = [session.run(None, dict(batch))[0] for batch in case.data]
-    return case.measure(found, timed(case.model, case.data)[0])
+    model = onnx.load(path)
+    if model.opset_import[0].version < BY_CHANNEL:
+        model = onnx.version_converter.convert_version(model, BY_CHANNEL)
+    with tempfile.TemporaryDirectory() as folder:
+        made = f"{folder}/int8.onnx"
+        quantize(model, made, Reader(), **kinds, **settings)
+        session = onnxruntime.InferenceSession(made, options)
+    float32 = onnxruntime.InferenceSession(str(path), options)
+    found, wanted = (
+        [one.run(None, dict(batch))[0] for batch in case.data]
+        for one in (session, float32)
+    )
+    return case.measure(found, wanted)
 
 
 # --- the table ---
 
 
+@dataclass(frozen=True)
+class Floats:
+    """The model as it was: its outputs, and its programs."""
+
+    outputs: list[Any]
+    programs: dict[str, Executable]
+
+
+def program(model: Model, backend: str) -> Executable:
+    """The program that `compile` makes of a model."""
+    return compile_model(model, backend, "O2")
+
+
+def floats_of(case: Case) -> Floats:
+    """Of a case."""
+    programs = {backend: program(case.model, backend) for backend in BACKENDS}
+    return Floats(outputs(programs["numpy"], case.data), programs)
+
+
+def outputs(executable: Executable, data: Batches) -> list[Any]:
+    """The first output for each batch."""
+    return [call_by_name(executable, batch)[0] for batch in data]
+
+
 def measured(
-    case: Case, plan: Plan, folder: Path, floats: tuple[list[Any], float]
+    case: Case, plan: Plan, folder: Path, floats: Floats, seconds: float
 ) -> dict[str, float]:
     """
-    What a plan does to a case, its bits per weight, and its time.
+    What a plan does to a case, its bits per weight, and its latencies.
 
-    `floats` are the outputs and the time of the model as it was.
+    `folder` keeps what the plans of a case measure of the model as it was.
     """
 
     def measure(model: Model, second: bool, place: int) -> Path:
         path = folder / f"{place}.npz"
         # The first stage of every plan sees the model as it was.
         if place or not path.exists():
-            seconds = second or place == 0
-            write_calibration(calibrated(model, case.calibration, seconds), path)
+            moments = second or place == 0
+            write_calibration(calibrated(model, case.calibration, moments), path)
         return path
 
     done = apply_plan(plan, case.model, measure)
-    found, spent = timed(done.model, case.data)
+    ours = program(done.model, "numpy")
+    found = outputs(ours, case.data)
     bits = report_of(case.model, done.model).bits_per_weight
-    wanted, plain = floats
-    return {"bits": bits, **case.measure(found, wanted), "time": spent / plain}
+    row = {"bits": bits, **case.measure(found, floats.outputs)}
+    sample = {name: array[:1] for name, array in next(iter(case.data)).items()}
+    for backend, plain in floats.programs.items():
+        mine = ours if backend == "numpy" else program(done.model, backend)
+        row[f"time, {backend}"] = ratio(mine, plain, sample, seconds)
+    return row
 
 
-def timed(model: Model, data: Batches) -> tuple[list[Any], float]:
-    """The outputs, and the least seconds of CPU that a batch took."""
-    copy = model.clone()
-    executable = Executable(copy, "numpy", "", lower(copy, "numpy"))
-    found: list[Any] = []
-    seconds: list[float] = []
-    for batch in data:
-        start = time.process_time()
-        found.append(call_by_name(executable, batch)[0])
-        seconds.append(time.process_time() - start)
-    return found, min(seconds)
+def ratio(
+    mine: Executable, plain: Executable, sample: dict[str, Any], seconds: float
+) -> float:
+    """The time of a call of `mine` over that of `plain`, measured in `seconds`."""
+    pair = (mine, plain)
+    start = time.perf_counter()
+    for one in pair:
+        block(one, sample, 2)
+    spent = sum(block(one, sample, 2) for one in pair)
+    left = seconds - (time.perf_counter() - start)
+    count = max(2, min(16, int(left / spent / LEAST_ROUNDS)))
+    best = [math.inf, math.inf]
+    rounds = 0
+    while rounds < LEAST_ROUNDS or (
+        time.perf_counter() - start < seconds and rounds < MOST_ROUNDS
+    ):
+        for place, one in enumerate(pair):
+            best[place] = min(best[place], block(one, sample, count))
+        rounds += 1
+    return best[0] / best[1]
+
+
+def block(one: Executable, sample: dict[str, Any], count: int) -> float:
+    """The seconds of a call, of `count` one after another and one before."""
+    np.asarray(call_by_name(one, sample)[0])
+    start = time.perf_counter()
+    for _ in range(count):
+        np.asarray(call_by_name(one, sample)[0])
+    return (time.perf_counter() - start) / count
 
 
 CASES: dict[str, Callable[[int], Case]] = {
@@ -331,6 +404,14 @@ CASES: dict[str, Callable[[int], Case]] = {
     "minilm": lambda count: minilm(),
 }
 
+ELEMENTWISE = {
+    f"onnxruntime, products and {op}": {
+        "op_types_to_quantize": ["Conv", "Gemm", "MatMul", op]
+    }
+    for op in ("Sub", "Mul", "Add")
+}
+"""What of magika's other operators costs it."""
+
 PEERS = {"magika": MODELS / "magika_v3_3.onnx", "mnist": MODELS / "mnist.onnx"}
 """The models that onnxruntime.quantization quantizes for comparison."""
 
@@ -340,58 +421,85 @@ def page(rows: dict[str, dict[str, dict[str, float]]], count: int) -> str:
     lines = [
         "# Quantization on trained models",
         "",
-        *(__doc__ or "").strip().split("\n"),
-    ]
-    lines[2:] = [
         "Written by `python tests/bench/quantization.py`; bytelm on "
         f"{count} windows of {WINDOW} bytes. Bits are those of products' weights on "
-        "disk, scales and zero points included; time is CPU time on the NumPy backend "
-        "beside float32, only indicative where the machine was busy. The row "
-        "onnxruntime is onnxruntime.quantization's static INT8 (QDQ, min-max) of Conv, "
-        "Gemm and MatMul with the same data.",
+        "disk, scales and zero points included. Time is that of one sample over "
+        "float32's on the same backend, -O2: the least of blocks of calls of both in "
+        "turns. Agreement is with the float32 model.",
+        "",
+        "The rows of onnxruntime are onnxruntime.quantization's static INT8 (QDQ, "
+        "uint8 activations, int8 weights, min-max, the same calibration data). By "
+        "default it quantizes elementwise operators too, one scale for a whole tensor: "
+        "in magika that of a Sub, a Mul or an Add leaves nothing of what follows. "
+        "Restricted to Conv, Gemm and MatMul it is what ours is.",
     ]
     for case, schemes in rows.items():
         columns = list(dict.fromkeys(c for row in schemes.values() for c in row))
+        columns.sort(key=lambda column: column.startswith("time"))
         lines += ["", f"## {case}", "", f"| scheme | {' | '.join(columns)} |"]
-        lines += ["|---" * (len(columns) + 1) + "|"]
+        lines += ["|---" + "|---:" * len(columns) + "|"]
         for scheme, row in schemes.items():
             cells = [f"{row[c]:.4g}" if c in row else "" for c in columns]
             lines.append(f"| {scheme} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
+Rows = dict[str, dict[str, dict[str, float]]]
+
+
+def filled(given: argparse.Namespace, rows: Rows) -> Iterator[tuple[str, int, int]]:
+    """Measure what `rows` lacks; says before each what it is, of how many."""
+    picked = [name for name in CASES if name.partition(",")[0] in given.models]
+    plans = {
+        scheme: plan
+        for scheme, plan in PLANS.items()
+        if any(part in scheme for part in given.schemes.split(","))
+    }
+    total = len(picked) * len(plans)
+    for number, name in enumerate(picked):
+        yield name, number * len(plans), total
+        case, known = CASES[name](given.windows), rows.setdefault(name, {})
+        more = ELEMENTWISE if name == "magika" else {}
+        for peer, settings in (
+            {**PEER_SETTINGS, **more} if name in PEERS else {}
+        ).items():
+            if peer not in known:
+                known[peer] = onnxruntime_s(case, PEERS[name], **settings)
+        floats = floats_of(case)
+        with tempfile.TemporaryDirectory() as folder:
+            for place, (scheme, plan) in enumerate(plans.items()):
+                yield f"{name}, {scheme}", number * len(plans) + place, total
+                if scheme not in known:
+                    known[scheme] = measured(
+                        case, plan, Path(folder), floats, given.seconds
+                    )
+
+
 def main() -> None:
-    """Measure what is not known yet, and write the page."""
+    """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().split("\n")[0])
-    parser.add_argument(
-        "--models", default=",".join(["bytelm", "magika", "mnist", "minilm"])
-    )
+    parser.add_argument("--models", default="bytelm,magika,mnist,minilm")
     parser.add_argument("--windows", type=int, default=96)
     parser.add_argument("--schemes", default="", help="names that hold one of these")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--seconds", type=float, default=1.5, help="for each latency, about"
+    )
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("-o", "--output", type=Path, default=PAGE)
     given = parser.parse_args()
-    kept = given.output.with_suffix(".json")
-    rows = json.loads(kept.read_text()) if kept.exists() else {}
-    for name, make in CASES.items():
-        if name.partition(",")[0] not in given.models.split(","):
-            continue
-        case, known = make(given.windows), rows.setdefault(name, {})
-        if name in PEERS and "onnxruntime" not in known:
-            with tempfile.TemporaryDirectory() as folder:
-                known["onnxruntime"] = onnxruntime_s(case, PEERS[name], Path(folder))
-            print(name, "onnxruntime", known["onnxruntime"], file=sys.stderr)
-        floats = timed(case.model, case.data)
-        with tempfile.TemporaryDirectory() as folder:
-            for scheme, plan in PLANS.items():
-                picked = not given.schemes or any(
-                    part in scheme for part in given.schemes.split(",")
-                )
-                if scheme in known or not picked:
-                    continue
-                known[scheme] = measured(case, plan, Path(folder), floats)
-                print(name, scheme, known[scheme], file=sys.stderr, flush=True)
-                kept.write_text(json.dumps(rows, indent=1) + "\n")
-    given.output.write_text(page(rows, given.windows))
+    given.models = given.models.split(",")
+    kept: Rows = {}
+    if given.resume and STATE.exists():
+        kept = json.loads(STATE.read_text())
+    STATE.parent.mkdir(exist_ok=True)
+    start = time.monotonic()
+    with counting("quantization") as report:
+        for step, done, total in filled(given, kept):
+            STATE.write_text(json.dumps(kept, indent=1) + "\n")
+            report(step, done, total)
+    STATE.write_text(json.dumps(kept, indent=1) + "\n")
+    given.output.write_text(page(kept, given.windows))
+    print(f"wrote {given.output} in {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def test_calibrations_are_kept_by_content(
     mlp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches, ran = Batches(({"x": rows(4)},)), list[int]()
-    assert cache_folder() is None
+    assert cache_folder("calibration") is None
     kept_calibration(load(mlp), batches, told=ran.append)
     monkeypatch.setenv("SARDONYX_CACHE", str(tmp_path / "kept"))
     for _ in range(2):

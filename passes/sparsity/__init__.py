@@ -1,0 +1,1 @@
+"""Pruning, the search for groups that lose little, and products without zeros."""
