@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +22,9 @@ from rich.progress import (
 from rich.table import Table
 
 from ..backends.runtime import summary
+
+if TYPE_CHECKING:
+    from ..passes.sharding.traffic import Collective
 
 # Where there is no terminal nothing is cut: whoever reads the lines has room.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
@@ -43,6 +46,25 @@ def shape_text(shape: Sequence[int | str] | None) -> str:
     return (
         "" if shape is None else "[" + ", ".join(printable(str(d)) for d in shape) + "]"
     )
+
+
+def show_traffic(found: Sequence[Collective]) -> None:
+    """What each device of a divided program sends in a call; nothing for none."""
+    from ..passes.sharding.traffic import traffic
+
+    if not found:
+        return
+    table = Table(title="collectives of a call", box=None, title_justify="left")
+    table.add_column("kind")
+    for column in ("devices", "count", "bytes each", "bytes", "sent by each device"):
+        table.add_column(column, justify="right")
+    for row in traffic(found):
+        numbers = (row.devices, row.count, row.bytes, row.count * row.bytes)
+        cells = (f"{number:,}" for number in (*numbers, round(row.sent)))
+        table.add_row(row.kind, *cells)
+    out.print(table)
+    total = round(sum(one.sent for one in found))
+    show(f"{len(found)} collectives; each device sends {total:,} bytes")
 
 
 def text_of(value: Any) -> str:

@@ -20,6 +20,7 @@ from ..show import (
     progress,
     shape_text,
     show,
+    show_traffic,
     telling,
     working,
 )
@@ -34,6 +35,7 @@ from .options import (
     InputOption,
     LevelOption,
     MemoryLimitOption,
+    MeshOption,
     ModelPath,
     NoReproducerOption,
     PassesOption,
@@ -58,6 +60,7 @@ def compile(
     dim: DimOption = None,
     bucket: BucketOption = None,
     shard: ShardOption = None,
+    mesh: MeshOption = None,
     devices: DevicesOption = None,
     vmap: Annotated[
         bool, typer.Option("--vmap", help="Run on a batch: a new first axis (JAX).")
@@ -83,6 +86,7 @@ def compile(
     """
     Compile MODEL into a folder with a readable program that runs without sardonyx.
     """
+    from ...passes.sharding.traffic import collectives
     from ..debug.refuse_table import show_refusal
     from ..debug.reproducer import plugin_words
     from ..debug.trial import Inputs
@@ -91,7 +95,7 @@ def compile(
     given, refusing = Inputs(tuple(inputs or ())), refuses(refuse_slower, level, passes)
     trusting = Trusting(given, guard, guard_with.value, not no_reproducer, refusing)
     sizes, padded = parse_dims(dim), parse_buckets(bucket)
-    pipeline = sharded(pipeline_of(level, passes), parse_shards(shard, devices))
+    pipeline = sharded(pipeline_of(level, passes), parse_shards(shard, devices, mesh))
     refusal = None
     if refusing:
         from ..debug.refuse import refuse_slower as measured
@@ -128,6 +132,7 @@ def compile(
         for spec in specs:
             kind = f"{spec.dtype}{shape_text(spec.shape)}"
             show(f"  {word:6} {printable(spec.name)}: {kind}")
+    show_traffic(list(collectives(executable.model.module)))
     if statistics:
         out.print(statistics_table(executable.passes))
     if timing:

@@ -32,6 +32,13 @@ class Runner(StrEnum):
     onnxruntime = "onnxruntime"
 
 
+class Order(StrEnum):
+    """In which order the engines of a pipeline take microbatches."""
+
+    gpipe = "gpipe"
+    one_f_one_b = "1f1b"
+
+
 ModelPath = Annotated[
     Path, typer.Argument(help="An .onnx file (or .mlir that opt wrote).")
 ]
@@ -67,8 +74,14 @@ ShardOption = Annotated[
         "--shard",
         metavar="PLAN=N",
         help="Divide the model over N devices: data (the batch), tensor (weights), "
-        "sequence (Ulysses). Several make a grid.",
+        "sequence (Ulysses). Several make a grid. Or 'NAME=[{\"x\"},{}]': divide an "
+        "input's or a node's first dimension along axis x of --mesh; or 'model': as "
+        "the ONNX file says.",
     ),
+]
+MeshOption = Annotated[
+    str | None,
+    typer.Option(metavar="X=N,Y=N", help="The axes that --shard NAME=[…] names."),
 ]
 DevicesOption = Annotated[
     int | None,

@@ -31,6 +31,7 @@ from .options import (
     DevicesOption,
     DimOption,
     JsonOption,
+    MeshOption,
     NoReproducerOption,
     PassesOption,
     SeedOption,
@@ -56,6 +57,7 @@ def run(
     dim: DimOption = None,
     bucket: BucketOption = None,
     shard: ShardOption = None,
+    mesh: MeshOption = None,
     devices: DevicesOption = None,
     seed: SeedOption = 0,
     output: Annotated[
@@ -70,7 +72,7 @@ def run(
     """Run MODEL (or an artifact): inputs that are not given are random."""
     from ..debug.reproducer import CrashReporter
 
-    dims, shards = parse_dims(dim), parse_shards(shard, devices)
+    dims, shards = parse_dims(dim), parse_shards(shard, devices, mesh)
     make_devices(shards)
     if model.is_dir():
         if backend is not None or level is not None or passes is not None:

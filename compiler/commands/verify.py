@@ -7,17 +7,21 @@ from typing import Annotated
 
 import typer
 
+from ...dialects.errors import SardonyxError
 from ..arguments import Level, fraction, parse_dims, pipeline_of
+from ..sharding import make_devices, parse_shards, sharded
 from ..show import print_comparisons, print_json, printable, show, telling, working
 from .options import (
     Backend,
     BackendOption,
+    DevicesOption,
     DimOption,
     GuardOption,
     GuardWithOption,
     InputOption,
     JsonOption,
     LevelOption,
+    MeshOption,
     ModelPath,
     NoReproducerOption,
     Oracle,
@@ -25,6 +29,7 @@ from .options import (
     PluginOption,
     Runner,
     SeedOption,
+    ShardOption,
 )
 
 
@@ -38,6 +43,9 @@ def verify(
         Oracle, typer.Option(help="Run the file by this, as it is.")
     ] = Oracle.onnxruntime,
     dim: DimOption = None,
+    shard: ShardOption = None,
+    mesh: MeshOption = None,
+    devices: DevicesOption = None,
     per_op: Annotated[
         bool,
         typer.Option("--per-op", help="Compare every op's value, not only outputs."),
@@ -68,7 +76,11 @@ def verify(
     from ..driver import load
     from ..verify import verify as verify_model
 
-    sizes, pipeline = parse_dims(dim), pipeline_of(level, passes)
+    sizes, shards = parse_dims(dim), parse_shards(shard, devices, mesh)
+    if shards and per_op:
+        raise SardonyxError("--per-op: found --shard: an op's value is in parts there")
+    make_devices(shards)
+    pipeline = sharded(pipeline_of(level, passes), shards)
     given = Inputs(tuple(inputs or ()), seed, sizes)
     trusting = Trusting(given, guard, guard_with.value, not no_reproducer, True)
     with working(f"verifying {model}") as status:

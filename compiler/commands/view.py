@@ -10,15 +10,20 @@ import typer
 from ...dialects.errors import SardonyxError
 from ..arguments import Level, fraction, parse_dims, pipeline_of, positive
 from ..artifact import ArtifactError, read_manifest
+from ..sharding import parse_shards, sharded
 from ..show import show, working
 from .options import (
     Backend,
     BackendOption,
+    DevicesOption,
     DimOption,
     LevelOption,
+    MeshOption,
     ModelPath,
+    Order,
     PassesOption,
     PluginOption,
+    ShardOption,
 )
 
 
@@ -66,6 +71,21 @@ def view(
             parser=positive, metavar="N", help="How many go through its engines."
         ),
     ] = 1,
+    order: Annotated[
+        Order, typer.Option(help="How engines choose among them, with --backward.")
+    ] = Order.gpipe,
+    backward: Annotated[
+        float,
+        typer.Option(
+            parser=fraction,
+            metavar="X",
+            help="Let each come back through the engines, in X times its time forward: "
+            "a training step's way back takes about 2.",
+        ),
+    ] = 0.0,
+    shard: ShardOption = None,
+    mesh: MeshOption = None,
+    devices: DevicesOption = None,
     plugin: PluginOption = None,
 ) -> None:
     """
@@ -75,6 +95,7 @@ def view(
     """
     del plugin  # reading the option has loaded it
     from ...passes.analysis.targets import read_target
+    from ...passes.schedule.pipelining import PipelineOrder
     from ..debug.profile import read_profile
     from ..debug.report import Peaks, build_report, write_report
     from ..debug.report.gantt import Wanted
@@ -89,7 +110,12 @@ def view(
     pipeline, chosen, refused = pipeline_of(level, passes), backend.value, None
     if artifact is not None:
         pipeline, chosen, refused = written(artifact)
-    wanted = None if target is None else Wanted(read_target(target), microbatches)
+    shards = parse_shards(shard, devices, mesh)
+    if shards and artifact is not None:
+        raise SardonyxError(f"{artifact}: an artifact is compiled: no --shard")
+    pipeline = sharded(pipeline, shards)
+    chart = (microbatches, PipelineOrder(order.value), backward)
+    wanted = None if target is None else Wanted(read_target(target), *chart)
     with working(f"looking at {model}"):
         content = build_report(
             model, pipeline, parse_dims(dim), chosen, given, peaks, refused, wanted

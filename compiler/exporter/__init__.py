@@ -93,6 +93,7 @@ def _proto(model: Model) -> tuple[onnx.ModelProto, dict[str, Weight]]:
     for domain, version in opsets.items():
         proto.opset_import.add(domain=domain, version=version)
     proto.ir_version = ir_version(opsets, exporter.elements())
+    exporter.devices.describe(proto)
     weights = {n: model.context.store[key] for n, key in exporter.weights.items()}
     return proto, weights
 

@@ -39,6 +39,7 @@ from ...dialects.onnx.types import (
     shape_of,
 )
 from ..model import Model
+from .devices import DeviceWriter
 
 FUNCTION_DOMAIN = "sardonyx"
 """The domain of the functions that stand for ops which ONNX does not have."""
@@ -87,6 +88,7 @@ class GraphExporter:
         self.ops: list[OnnxOp] = []
         """Every op that became a node."""
         self.functions: dict[object, onnx.FunctionProto] = {}
+        self.devices = DeviceWriter(model.module)
         self._graph = onnx.GraphProto()
         self._held: dict[str, str] = {}
         self._scope = _Scope()
@@ -244,6 +246,7 @@ class GraphExporter:
         if op.location != location(node.name, [name for name in node.output if name]):
             # What the node's and its tensors' names do not say of where it came from.
             node.metadata_props.add(key=PROVENANCE, value=provenance_text(op.location))
+        self.devices.annotate(node, op, self._scope.names)
 
     def _name(self, value: SSAValue) -> str:
         return "" if is_none(value.type) else self._scope.names[value]

@@ -22,6 +22,7 @@ from ...dialects.onnx.proto import refine, type_from_proto
 from ...dialects.onnx.provenance import describe, location
 from ...dialects.onnx.text import text_attr
 from ...dialects.onnx.types import element_of
+from ...dialects.sdy.devices import AXES
 from ..collection import collection_paused
 from ..context import make_context
 from ..model import Model, name_entry
@@ -82,6 +83,8 @@ def _import(file: ModelFile) -> Model:
         block, [i.name for i in inputs], [o.name for o in graph.output], results
     )
     module = _module(file.proto, main, context)
+    notes = {entry.key: entry.value for entry in file.proto.metadata_props}
+    importer.devices.write(module, notes)
     _verify(module)
     return Model(module, context)
 
@@ -151,9 +154,10 @@ def _module(proto: onnx.ModelProto, main: FuncOp, context: OnnxContext) -> Modul
     for name in ("producer_name", "producer_version", "doc_string"):
         if getattr(proto, name):
             attributes[f"onnx.{name}"] = text_attr(getattr(proto, name)[:MAX_DOC])
-    if proto.metadata_props:
+    entries = [entry for entry in proto.metadata_props if entry.key != AXES]
+    if entries:
         attributes["onnx.metadata"] = ArrayAttr(
             ArrayAttr([text_attr(entry.key), text_attr(entry.value)])
-            for entry in proto.metadata_props
+            for entry in entries
         )
     return ModuleOp([main], attributes)

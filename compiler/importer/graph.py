@@ -42,6 +42,7 @@ from ...dialects.onnx.types import (
     is_none,
 )
 from .composite import batched_scan, body_with_subgraphs
+from .devices import DeviceNotes
 from .files import ModelError, ModelFile
 from .gradients import gradients
 from .opsets import check_form, opset_versions, schema_versions
@@ -84,6 +85,7 @@ class GraphImporter:
         self.calls: list[tuple[str, str, str]] = []
         self.bodies: list[Sequence[onnx.NodeProto]] = []
         self.declared: dict[str, Attribute] = {}
+        self.devices = DeviceNotes.of(file.proto)
         self.count = 0
 
     # --- graphs ---
@@ -117,7 +119,10 @@ class GraphImporter:
             most = max(MAX_NODES, MAX_COPIES * self.file.nodes)
             if self.count > most:
                 raise ModelError(f"more than {most} nodes with functions inlined")
+            last = block.last_op
             self._node(node, frame, block)
+            if node.device_configurations:
+                self._note_devices(node, frame, block, last)
         self.bodies.pop()
 
     def lookup(self, name: str, frame: Frame, user: str) -> SSAValue:
@@ -175,6 +180,25 @@ class GraphImporter:
         except (InferenceError, ValueError, TypeError, IndexError) as error:
             raise ModelError(f"{where}: {error}") from error
         self._bind(node, outputs, frame, where)
+
+    def _note_devices(
+        self,
+        node: onnx.NodeProto,
+        frame: Frame,
+        block: Block,
+        last: Operation | None,
+    ) -> None:
+        """Take in what `node`, whose ops stand behind `last`, says of devices."""
+        where = f"node {node.name!r} ({_shown(node.op_type)})"
+        tensors = {
+            name: frame.scope.find(name) for name in (*node.input, *node.output) if name
+        }
+        made = list[Operation]()
+        op = block.first_op if last is None else last.next_op
+        while op is not None:
+            made.append(op)
+            op = op.next_op
+        self.devices.note(node, where, tensors, made, frame.depth > 0)
 
     def _bind(
         self,

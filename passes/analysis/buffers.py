@@ -57,6 +57,8 @@ FRESH = frozenset(
         FUSED,
         *(f"onnx.{name}" for name in (*_BY_ELEMENT, "Gelu", *_NEW.split())),
         *(f"nhwc.{name}" for name in _IMAGES),
+        "sparse.BitmapMatMul",
+        "sparse.MatMul",
     ]
 )
 """

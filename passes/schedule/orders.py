@@ -123,17 +123,20 @@ STATES = 10_000
 """How many sets of done tasks the searches may meet in a part of the graph."""
 
 
-def best_order(graph: Graph, states: int = STATES) -> Order:
+def best_order(graph: Graph, states: int = STATES, largest: int = 0) -> Order:
     """
     The order of least peak that is found; tasks ``0, 1, …`` must be an order.
 
-    If that is as good as any found it is the result, unchanged.
+    If that is as good as any found it is the result, unchanged. Parts of the graph with
+    more than `largest` tasks stay as they are, unless that is 0.
     """
     given = tuple(range(len(graph.before)))
     order: list[int] = []
     exact, done, held, proven = True, 0, 0, 0
     for part in _parts(graph):
-        found = _Part(graph, done, held, part, states).solve()
+        some = _Part(graph, done, held, part, states)
+        left = 0 < largest < len(part)
+        found = some.given() if left else some.solve()
         order += found.tasks
         if found.exact:
             proven = max(proven, found.peak)
@@ -184,6 +187,11 @@ class _Part:
     held: int
     tasks: Sequence[int]
     states: int
+
+    def given(self) -> Order:
+        """The tasks as they are."""
+        tasks = tuple(self.tasks)
+        return Order(tasks, self.peak(tasks), False)
 
     def solve(self) -> Order:
         """The best order that is found within the number of states."""

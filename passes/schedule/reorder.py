@@ -36,19 +36,22 @@ class ReorderPass(ModulePass):
     """
     Run ops in the order that holds the least memory at its worst moment.
 
-    Exact wherever at most `states` sets of ops that have run are met on the way.
+    Exact wherever at most `states` sets of ops that have run are met on the way. Where
+    more than `largest` ops stand between two that all others come before or after, they
+    stay as they are; 0 is no such limit.
     """
 
     name = "reorder"
 
     states: int = STATES
+    largest: int = 0
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         journal = journal_of(ctx)
         for function in op.ops:
             if not isinstance(function, FuncOp) or not function.body.blocks:
                 continue
-            found = decided(function.body.block, self.states)
+            found = decided(function.body.block, self.states, self.largest)
             if isinstance(found, Declined):
                 journal.declined(self.name, function, found)
             elif journal.permits(function):
@@ -62,7 +65,9 @@ class ReorderPass(ModulePass):
         return (cls(),)
 
 
-def decided(block: Block, states: int = STATES) -> list[Operation] | Declined:
+def decided(
+    block: Block, states: int = STATES, largest: int = 0
+) -> list[Operation] | Declined:
     """The ops of `block` but constants in a better order, or why they stay."""
     tasks = tasks_of(block)
     for op in tasks:
@@ -70,7 +75,7 @@ def decided(block: Block, states: int = STATES) -> list[Operation] | Declined:
             if not is_none(result.type) and stored_bytes(result.type) is None:
                 return Declined(f"found {result.type}, wanted a static shape")
     graph = graph_of(block, tasks)
-    found = best_order(graph, states)
+    found = best_order(graph, states, largest)
     if found.tasks == tuple(range(len(tasks))):
         return Declined(_unchanged(found))
     return [tasks[number] for number in found.tasks]

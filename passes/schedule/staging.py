@@ -41,13 +41,15 @@ def scheduled(
     integers: IntegerValues,
     microbatches: int,
     order: PipelineOrder = PipelineOrder.GPIPE,
+    backward: float = 0.0,
 ) -> Schedule:
     """
     The ops of `block` on `target`, symbols at `sizes`.
 
     One engine runs op after op. Several run a stage each, cut so that the slowest takes
     least by the first engine's rates, through which `microbatches` of the whole input
-    go one behind the other; what a stage hands on takes its link.
+    go one behind the other; what a stage hands on takes its link. With `backward` they
+    come back through the stages, in so many times their time forward.
     """
     ops = [op for op in block.ops if op.name not in CONSTANTS and op.results]
     engines = tuple(engine.name for engine in target.engines)
@@ -70,7 +72,8 @@ def scheduled(
         for link, start in zip(links, starts[1:], strict=True)
     ]
     linked = any(link is not None for link in links)
-    stages = Stages(engines, tuple(forward), transfer=tuple(hops) if linked else ())
+    back = tuple(backward * time for time in forward) if backward else ()
+    stages = Stages(engines, tuple(forward), back, tuple(hops) if linked else ())
     timeline = simulate(pipeline_jobs(stages, microbatches, order))
     firsts = tuple(ops[a] if a < b else None for a, b in parts)
     return Schedule(timeline, engines, firsts, unknown)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 
 from ...dialects.errors import SardonyxError
-from ...dialects.onnx.provenance import describe
+from ...dialects.onnx.provenance import argument_name, describe
+from ...dialects.onnx.text import attr_text
 from ...dialects.onnx.types import static_shape
 from ...dialects.sdy import (
     Mesh,
@@ -28,6 +29,8 @@ from .rules import Dims, Rule
 
 NOTE = "sdy.sharding"
 """Where a sharding stands: on an op for its results, on a function's argument."""
+
+_NAME = "onnx.name"
 
 MESH = "mesh"
 """The symbol of the mesh that our passes make."""
@@ -145,8 +148,20 @@ def check(value: SSAValue, sharding: Sharding, symbol: str, mesh: Mesh) -> None:
 def name_of_value(value: SSAValue) -> str:
     """What a message calls `value`."""
     if isinstance(value, BlockArgument):
-        return f"argument {value.index}"
+        name = input_name(value)
+        return f"input {name!r}" if name else f"argument {value.index}"
     return describe(value.owner) if isinstance(value.owner, Operation) else "a value"
+
+
+def input_name(value: SSAValue) -> str:
+    """What the model calls an input; empty for another value, or one without name."""
+    function = value.block.parent_op() if isinstance(value, BlockArgument) else None
+    if isinstance(value, BlockArgument) and isinstance(function, FuncOp):
+        entries = function.arg_attrs
+        name = None if entries is None else entries.data[value.index].data.get(_NAME)
+        if isinstance(name, StringAttr):
+            return attr_text(name)
+    return argument_name(value)
 
 
 # --- between dimensions and factors ---

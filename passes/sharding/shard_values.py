@@ -14,13 +14,14 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from ...dialects.onnx.provenance import argument_name, node_names
+from ...dialects.onnx.provenance import node_names
 from ...dialects.sdy import Mesh, Sharding
 from .layouts import (
     ShardingError,
     add_axis,
     annotate,
     check,
+    input_name,
     main_of,
     mesh_in,
     values_of,
@@ -81,9 +82,7 @@ def _named(main: FuncOp) -> dict[str, SSAValue]:
     for value in values_of(main):
         owner = value.owner
         names = (
-            node_names(owner)
-            if isinstance(owner, Operation)
-            else (argument_name(value),)
+            node_names(owner) if isinstance(owner, Operation) else (input_name(value),)
         )
         for name in names:
             if name:

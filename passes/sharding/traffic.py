@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
@@ -50,6 +50,30 @@ def collectives(module: ModuleOp) -> Iterator[Collective]:
         yield Collective(
             op.name.partition(".")[2], op.mesh.size(op.axes), size, node_names(op)
         )
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Collectives of one kind, among as many devices, of one size."""
+
+    kind: str
+    devices: int
+    bytes: int
+    """Of each of them, as `Collective` has it."""
+    count: int
+    sent: float
+    """What each device sends in all of them."""
+
+
+def traffic(found: Iterable[Collective]) -> list[Traffic]:
+    """`found` by kind, devices and size; what sends most comes first."""
+    counts, sent = Counter[tuple[str, int, int]](), Counter[tuple[str, int, int]]()
+    for one in found:
+        key = (one.kind, one.devices, one.bytes)
+        counts[key] += 1
+        sent[key] += one.sent  # pyright: ignore[reportArgumentType]
+    rows = [Traffic(*key, counts[key], float(sent[key])) for key in counts]
+    return sorted(rows, key=lambda row: (-row.sent, row.kind, row.devices, row.bytes))
 
 
 def traffic_table(module: ModuleOp) -> dict[str, tuple[int, int]]:

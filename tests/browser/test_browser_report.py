@@ -8,7 +8,10 @@ from onnx import helper
 from sardonyx.compiler import import_model
 from sardonyx.compiler.debug.measure import profile_model
 from sardonyx.compiler.debug.report import Peaks, build_report
+from sardonyx.compiler.debug.report.gantt import Wanted
 from sardonyx.compiler.demo import seeded_model
+from sardonyx.passes.analysis.targets import read_target
+from sardonyx.passes.schedule.pipelining import PipelineOrder
 
 pytestmark = pytest.mark.browser
 
@@ -368,3 +371,21 @@ def test_resnet50_is_a_picture_in_the_docs(opened):
     page.find("[data-tab=memory]").click()
     assert page.find("#details .added").text == "added by fold-batch-norm"
     screenshot(page, DOCS / "report-resnet50.png")
+
+
+# --- tabs that only some reports have ---
+
+
+def test_a_schedule_and_collectives_are_shown(opened, mlp):
+    schedule = Wanted(read_target("two-engines"), 3, PipelineOrder.ONE_F_ONE_B, 2.0)
+    content = build(mlp, "O1", dims={"batch": 2}, schedule=schedule)
+    row = {"kind": "all_reduce", "devices": 2, "bytes": 4096, "count": 4}
+    page = opened({**content, "traffic": [{**row, "sent": 16384.0}]})
+    page.find('[data-tab="schedule"]').click()
+    assert page.find("#schedule svg").is_displayed()
+    assert "in the order 1F1B" in page.find("#said").text
+    page.find('[data-tab="traffic"]').click()
+    assert not page.find("#schedule svg").is_displayed()
+    cells = [cell.text for cell in page.all("#traffic td")]
+    assert cells == ["all_reduce", "2", "4", "4,096", "16,384", "16,384"]
+    assert "each device sends 16,384 bytes" in page.find("#said").text

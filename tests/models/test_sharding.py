@@ -21,7 +21,7 @@ from sardonyx.compiler.driver import (
     random_by_name,
 )
 from sardonyx.compiler.pipelines import run_pipeline
-from sardonyx.compiler.sharding import sharded
+from sardonyx.compiler.sharding import Shards, sharded
 from sardonyx.passes.sharding.traffic import collectives, traffic_table
 
 SHARED = Path(__file__).parents[3] / "shared" / "models"
@@ -56,7 +56,9 @@ KEY_HEADS = {
 
 def of_model(name: str, plans: list[tuple[str, int]], backend: str) -> Executable:
     path = SHARED / f"{name}.onnx"
-    return compile_model(path, backend, sharded("O2", plans), MODELS[name])
+    return compile_model(
+        path, backend, sharded("O2", Shards(tuple(plans))), MODELS[name]
+    )
 
 
 def wanted_of(name: str) -> tuple[dict[str, Any], list[Any]]:
@@ -181,7 +183,7 @@ def test_on_jax(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in PRESENT if n == "vit_tiny"])
 def test_what_cannot_be_divided_says_why(name: str) -> None:
     model = load(SHARED / f"{name}.onnx")
-    runs = run_pipeline(model, sharded("O2", [("sequence", 2)]))
+    runs = run_pipeline(model, sharded("O2", Shards((("sequence", 2),))))
     reasons = [r for run in runs for r in run.journal.reasons()]
     assert "found 17 queries, wanted a multiple of 2" in reasons
     assert not list(collectives(model.module))

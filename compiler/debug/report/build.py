@@ -6,12 +6,13 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ....passes.sharding.traffic import collectives, traffic
 from ...driver import load, specialize
 from ...model import Model
 from ...pipelines import run_pipeline, spec_of
@@ -80,7 +81,8 @@ def build_report(
     `dims` fixes free dimensions; the others count as what random inputs have, or as
     what `profile` was measured at. The lines are those of `backend`'s program.
     `refused` is what `--refuse-slower` measured, as a manifest has it; `schedule` the
-    target on which the ops are shown one behind the other.
+    target on which the ops are shown one behind the other. ``traffic`` is what the
+    devices send each other, if `pipeline` divides the model.
     Raises SardonyxError for a model that cannot be read, or for a profile of another.
     """
     model = load(source)
@@ -112,6 +114,7 @@ def build_report(
         "profile": None if profile is None else _profile_json(profile, last, recorder),
         "refused": None if refused is None else dict(refused),
         "schedule": schedule and schedule_entry(model, schedule, sizes),
+        "traffic": [asdict(row) for row in traffic(collectives(model.module))],
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ....dialects.onnx.integers import IntegerValues
 from ....dialects.onnx.provenance import describe
 from ....passes.analysis.targets import Target
-from ....passes.schedule.pipelining import PipelineOrder
+from ....passes.schedule.pipelining import PipelineOrder, microbatches_held
 from ....passes.schedule.staging import Schedule, scheduled
 from ....passes.schedule.timeline import Span, Timeline
 from ...model import Model
@@ -29,6 +29,8 @@ class Wanted:
     target: Target
     microbatches: int = 1
     order: PipelineOrder = PipelineOrder.GPIPE
+    backward: float = 0.0
+    """How many times as long as forward a stage takes on the way back; 0 for none."""
 
 
 def schedule_entry(model: Model, wanted: Wanted, sizes: Sizes) -> dict[str, str]:
@@ -40,6 +42,7 @@ def schedule_entry(model: Model, wanted: Wanted, sizes: Sizes) -> dict[str, str]
         IntegerValues(model.context.store),
         wanted.microbatches,
         wanted.order,
+        wanted.backward,
     )
     return {"svg": gantt_svg(found.timeline), "said": _said(found, wanted)}
 
@@ -53,6 +56,9 @@ def _said(found: Schedule, wanted: Wanted) -> str:
         parts.append(
             f"{wanted.microbatches} microbatches in the order {_order(wanted)}"
         )
+        if wanted.backward:
+            held = max(microbatches_held(line, engine) for engine in found.engines)
+            parts.append(f"an engine holds at most {held} of them")
         parts.append(f"engines stand still {idle} of the time")
         parts.append(f"stages begin at {', '.join(stages)}")
     if found.unknown:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 _SLOT = re.compile(r"@@(\w+)@@")
-_TAB = '<button type="button" role="tab" data-tab="schedule">Schedule</button>'
+_TAB = '<button type="button" role="tab" data-tab="{}">{}</button>'
 
 
 def page(content: Mapping[str, Any]) -> str:
@@ -35,12 +35,18 @@ def page(content: Mapping[str, Any]) -> str:
         "POLICY": policy,
         "STYLE": style,
         "SCRIPT": script,
-        "TAB": "" if schedule is None else _TAB,
+        "TABS": _tabs(content),
         "GANTT": "" if schedule is None else schedule["svg"],
         "DATA": escaped_json({**content, "schedule": schedule and schedule["said"]}),
     }
     # In one go: what is put in is not looked at again.
     return _SLOT.sub(lambda found: slots[found[1]], _part("page.html"))
+
+
+def _tabs(content: Mapping[str, Any]) -> str:
+    """The tabs that only some reports have."""
+    some = (("schedule", "Schedule"), ("traffic", "Collectives"))
+    return "".join(_TAB.format(key, text) for key, text in some if content.get(key))
 
 
 def escaped_json(content: object) -> str:

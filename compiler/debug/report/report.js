@@ -649,7 +649,7 @@ function goTo(track) {
 
 // ---- the dock ----
 
-const drawn = { passes: drawPasses, memory: drawMemory, roofline: drawRoofline, time: drawTime };
+const drawn = { passes: drawPasses, memory: drawMemory, roofline: drawRoofline, time: drawTime, schedule: () => data.schedule, traffic: drawTraffic };
 function drawDock() {
   for (const tab of document.querySelectorAll("#tabs button")) tab.setAttribute("aria-selected", String(tab.dataset.tab === state.tab));
   for (const name in drawn) $(name).classList.toggle("shown", name === state.tab);
@@ -667,6 +667,14 @@ function drawPasses() {
   });
   $("passes").replaceChildren(...refusedTable(), el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows)));
   return "what each pass did; '-': the pass keeps no journal";
+}
+function drawTraffic() {
+  const head = ["kind", "devices", "count", "bytes each", "bytes", "sent by each device"];
+  const number = (value) => cell(Math.round(value).toLocaleString("en"), true);
+  const rows = data.traffic.map((one) => el("tr", {}, cell(one.kind), ...[one.devices, one.count, one.bytes, one.count * one.bytes, one.sent].map(number)));
+  const sent = data.traffic.reduce((sum, one) => sum + one.sent, 0);
+  $("traffic").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows)));
+  return `collectives of a call; each device sends ${Math.round(sent).toLocaleString("en")} bytes, on rings`;
 }
 function refusedTable() {
   if (!data.refused) return [];

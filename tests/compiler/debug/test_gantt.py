@@ -10,6 +10,7 @@ from sardonyx.compiler.debug.report import Peaks, build_report
 from sardonyx.compiler.debug.report.gantt import Wanted, gantt_svg
 from sardonyx.compiler.debug.report.page import page
 from sardonyx.passes.analysis.targets import read_target
+from sardonyx.passes.schedule.pipelining import PipelineOrder
 from sardonyx.passes.schedule.timeline import Job, simulate
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -79,12 +80,34 @@ def test_the_page_has_the_chart_if_it_is_asked_for(
     assert "schedule" not in plain.tabs
 
 
+@pytest.mark.parametrize("order", list(PipelineOrder))
+def test_the_way_back_in_both_orders(mlp: Path, order: PipelineOrder) -> None:
+    peaks, batches = Peaks(1e9, 1e9, "made up"), 6
+    said = {}
+    for backward in (0.0, 2.0):
+        wanted = Wanted(read_target("two-engines"), batches, order, backward)
+        found = build_report(mlp, "O0", {"batch": 2}, peaks=peaks, schedule=wanted)
+        said[backward] = found["schedule"]["said"]
+        jobs = [title[0] for *_, title in bars(found["schedule"]["svg"])]
+        ways = [jobs.count(way) for way in "FB><"]
+        assert ways == ([12, 12, 6, 6] if backward else [12, 0, 6, 0])
+    assert "holds" not in said[0.0]
+    # GPipe holds them all until the last is through, 1F1B as many as stages.
+    held = int(said[2.0].partition("holds at most ")[2].split()[0])
+    assert held == batches if order is PipelineOrder.GPIPE else 2 <= held < batches
+
+
 def test_the_command(sardonyx: Any, mlp: Path, tmp_path: Path) -> None:
     page_of = tmp_path / "page.html"
     rates = ["--peak-gflops", "1", "--bandwidth", "1"]
     done = sardonyx("view", mlp, "-o", page_of, *rates, "--target", "host-cpu")
     assert done.code == 0, done.err
     assert 'class="gantt"' in page_of.read_text()
+    words = ["--target", "two-engines", "--microbatches", 4]
+    words += ["--order", "1f1b", "--backward", 2]
+    done = sardonyx("view", mlp, "-o", page_of, *rates, *words)
+    assert done.code == 0, done.err
+    assert "4 microbatches in the order 1F1B" in page_of.read_text()
     done = sardonyx("view", mlp, "-o", page_of, *rates, "--target", "abacus")
     assert done.code == 2
     assert "target 'abacus': wanted host-cpu, two-engines" in done.err

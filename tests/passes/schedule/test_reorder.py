@@ -8,7 +8,7 @@ from onnx import helper
 from sardonyx.compiler.driver import compile_model, load
 from sardonyx.compiler.pipelines import run_pipeline
 from sardonyx.dialects.onnx.journal import Journal
-from sardonyx.dialects.sched import ALIGNMENT
+from sardonyx.dialects.sched import ALIGNMENT, arena_of
 from sardonyx.passes.patterns import Declined
 from sardonyx.passes.schedule.plan_memory import planned
 from sardonyx.passes.schedule.reorder import ReorderPass, decided
@@ -100,3 +100,20 @@ def test_a_limit_stops_it(fan: Any) -> None:
     model.context.journal = Journal(limit=0)
     ReorderPass().apply(model.context, model.module)
     assert model.text() == before
+
+
+def test_what_is_too_large_stays(fan: Any) -> None:
+    """All before the sum of sums is one part: seven ops, up to which no cut is."""
+    model = load(fan())
+    assert isinstance(decided(model.main.body.block, largest=6), Declined)
+    assert not isinstance(decided(model.main.body.block, largest=7), Declined)
+
+
+def test_numpy_s_arenas_are_those_of_the_better_order(fan: Any) -> None:
+    lowered = compile_model(fan(), backend="numpy", pipeline="O0").model
+    ordered = compile_model(fan(), backend="numpy", pipeline="O2").model
+    run_pipeline(lowered, "plan-memory")
+    less, more = (arena_of(model.main) for model in (ordered, lowered))
+    assert less is not None
+    assert more is not None
+    assert less < more
