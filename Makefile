@@ -7,7 +7,8 @@
 #   make check    lint, types, import directions, generated files
 #   make coverage the ONNX backend suite on NumPy and JAX; writes docs/onnx_coverage.md
 #   make bench    what grows with size, how fast a start is, ops beside other optimizers,
-#                 time beside other runtimes; writes docs/benchmarks.md
+#                 memory and its limits, time beside other runtimes; writes docs/*.md
+#   make cost-model  what the cost model is worth on families held out; writes docs/cost-model.md
 #   make fuzz     20,000 hostile model files: each imports or is refused in one line;
 #                 5,000 random graphs: NumPy, JAX and the reference evaluator agree
 
@@ -22,7 +23,7 @@ GRAPHS ?= 5000
 SHARED := ../shared/models
 LARGE ?=
 
-.PHONY: demo test test-browser check coverage bench fuzz format stub clean
+.PHONY: demo test test-browser check coverage bench cost-model fuzz format stub clean
 
 demo: $(RUN)
 	@echo "make demo: compiling resnet50 (onnx's own file, seeded weights) with both backends"
@@ -58,7 +59,8 @@ coverage: $(DEV)
 # What is timed lies beside the project; LARGE=DIR has what make_large.py wrote.
 bench: $(DEV)
 	@echo "make bench: tests/bench with its 3 GB model, docs/graph-size.md," \
-	  "docs/benchmarks.md; needs 8 GB of disk, about half an hour and a quiet machine"
+	  "docs/memory.md, docs/quantization.md, docs/sparsity.md, docs/benchmarks.md; needs 8 GB of disk," \
+	  "about three quarters of an hour and a quiet machine"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,bench]'
 	$(BIN)/python -m pytest -n 0 -q tests/bench
 	@[ -f $(SHARED)/make_light.py ] || \
@@ -67,14 +69,22 @@ bench: $(DEV)
 	  $(BIN)/python $(SHARED)/make_light.py "$$light" >/dev/null && \
 	  $(BIN)/python tests/bench/graph_size.py "$$light"/*.onnx $(SHARED)/*.onnx \
 	    -o docs/graph-size.md && \
+	  $(BIN)/python tests/bench/memory.py $(SHARED)/*.onnx "$$light"/*.onnx \
+	    $(if $(LARGE),--large $(LARGE)) -o docs/memory.md && \
+	  $(BIN)/python tests/bench/quantization.py && \
+	  $(BIN)/python tests/bench/sparsity.py && \
 	  $(BIN)/python tests/bench/benchmarks.py --light "$$light" \
 	    $(if $(LARGE),--large $(LARGE))
 
+# Both run to their end; each prints how far it is, and what it found.
 fuzz: $(DEV)
-	@echo "make fuzz: $(FUZZ) hostile model files, seeds from $(SEED) on"
-	$(BIN)/python tests/fuzz/hostile.py --count $(FUZZ) --first $(SEED)
-	@echo "make fuzz: $(GRAPHS) random graphs on NumPy, JAX and the evaluator, seeds from $(SEED) on"
-	$(BIN)/python tests/fuzz/graphs.py --count $(GRAPHS) --first $(SEED)
+	@failed=; \
+	echo "make fuzz: $(FUZZ) hostile model files, seeds from $(SEED) on"; \
+	$(BIN)/python tests/fuzz/hostile.py --count $(FUZZ) --first $(SEED) || failed=1; \
+	echo "make fuzz: $(GRAPHS) random graphs on NumPy, JAX and the evaluator," \
+	  "seeds from $(SEED) on"; \
+	$(BIN)/python tests/fuzz/graphs.py --count $(GRAPHS) --first $(SEED) || failed=1; \
+	[ -z "$$failed" ] || { echo "make fuzz: there are failures above" >&2; exit 1; }
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

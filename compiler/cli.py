@@ -13,7 +13,9 @@ from xdsl.utils.exceptions import DiagnosticException
 from ..dialects.errors import SardonyxError
 from .commands.bench import bench
 from .commands.bisect import bisect
+from .commands.calibrate import calibrate
 from .commands.compile import compile
+from .commands.dataset import dataset
 from .commands.demo import demo
 from .commands.diff import diff
 from .commands.inspect import inspect
@@ -24,6 +26,8 @@ from .commands.quantize import quantize
 from .commands.reduce import reduce
 from .commands.rules import rules
 from .commands.run import run
+from .commands.sparsify import sparsify
+from .commands.tune import tune
 from .commands.verify import verify
 from .commands.view import view
 from .commands.why import why
@@ -43,6 +47,7 @@ app = typer.Typer(
         "  sardonyx bench model.onnx                    time it beside others\n"
         "  sardonyx inspect model.onnx                  FLOPs, bytes, peak memory\n"
         "  sardonyx profile model.onnx                  what each op takes\n"
+        "  sardonyx tune model.onnx --budget 60s        the fastest pipeline here\n"
         "  sardonyx view model.onnx -o report.html      all of it as one page\n"
         "  sardonyx opt model.onnx -p cse -o out.mlir   open the IR\n"
         "  sardonyx passes                              what the passes are\n"
@@ -61,6 +66,9 @@ app.command()(verify)
 app.command()(bench)
 app.command()(inspect)
 app.command()(profile)
+app.command()(tune)
+app.command()(calibrate)
+app.command()(dataset)
 app.command()(view)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
@@ -68,6 +76,7 @@ app.command(
 )(opt)
 app.command()(passes)
 app.command()(quantize)
+app.command()(sparsify)
 app.add_typer(rules, name="rules")
 app.command()(why)
 app.command()(diff)

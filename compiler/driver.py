@@ -34,6 +34,9 @@ from .weights import Progress, ignored
 
 BACKENDS = ("numpy", "jax")
 
+CHOOSING = "O3"
+"""The level of which the cost model chooses the passes."""
+
 RUNS_REGIONS = frozenset(["numpy"])
 """Those that write a fused region as one kernel; XLA fuses by itself."""
 
@@ -83,8 +86,12 @@ class Executable:
         """
         The weights by name, as the backend's arrays: the pure function's first
         argument.
+
+        What a NumPy program makes of them once is there too, see `numpy.prepared`.
         """
-        return _backend(self.backend).prepare_weights(self._weights())
+        weights = _backend(self.backend).prepare_weights(self._weights())
+        prepared = self._namespace.get("prepared")
+        return weights if prepared is None else prepared(weights)
 
     def _weights(self) -> dict[str, Any]:
         store = self.model.context.store
@@ -246,12 +253,23 @@ def compile_model(
         specialize(model, dims)
     # Padding is looked at before passes write the graph in other operators.
     padded = buckets_of(model, buckets) if buckets else None
-    spec = spec_of(pipeline, backend)
+    spec = chosen_spec(model, backend, pipeline)
     passes = run_pipeline(model, spec, instruments)
     start = _lap(seconds, "passes", start)
     program = lower(model, backend, vmap, padded, memory_limit)
     _lap(seconds, "lower", start)
     return Executable(model, backend, spec, program, passes, seconds)
+
+
+def chosen_spec(model: Model, backend: str, pipeline: str) -> str:
+    """
+    The spec that `pipeline` stands for; of -O3 what the cost model chooses.
+    """
+    if pipeline != CHOOSING:
+        return spec_of(pipeline, backend)
+    from .cost.choose import choose
+
+    return choose(model, backend).spec
 
 
 def specialize(model: Model, dims: Mapping[str, int]) -> None:

@@ -81,9 +81,12 @@ The passes of each optimization level, in order.
 `compile -O3` undoes what is slower (`debug.refuse`).
 """
 
+QUICK_ORDER = "reorder{states=300 largest=512}"
+"""The order of least memory, wherever it is found in no time that one would notice."""
+
 LOWERING: dict[str, tuple[str, ...]] = {
-    "jax": ("assign-layout", "cse"),
-    "numpy": ("assign-layout", "cse", "fuse-regions", "plan-memory"),
+    "jax": ("block-shuffles", "split-concats", "assign-layout", "cse"),
+    "numpy": ("assign-layout", "cse", "fuse-regions", QUICK_ORDER, "plan-memory"),
 }
 """What runs after a level's passes, by the backend that the model is compiled for."""
 

@@ -71,6 +71,12 @@ def _fusion() -> Dialect:
     return Fusion
 
 
+def _sparse() -> Dialect:
+    from ..dialects.sparse import Sparse
+
+    return Sparse
+
+
 def _sdy() -> Dialect:
     from ..dialects.sdy import Sdy
 
@@ -88,6 +94,7 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "fusion": _fusion,
     "quant": _quant,
     "sched": _sched,
+    "sparse": _sparse,
     "sdy": _sdy,
 }
 

@@ -13,6 +13,8 @@ from xdsl.passes import ModulePass
 
 _FOLDERS = {
     "assign-layout": "layout",
+    "block-shuffles": "layout",
+    "encode-sparse": "sparsity",
     "expand-functions": "",
     "fixpoint": "",
     "fold-affine": "fusion",
@@ -38,9 +40,11 @@ _FOLDERS = {
     "partition": "sharding",
     "plan-memory": "schedule",
     "propagate-shardings": "sharding",
+    "prune": "sparsity",
     "quantize-dynamic": "quantize",
     "quantize-static": "quantize",
     "quantize-weights": "quantize",
+    "regroup-outputs": "sparsity",
     "remove-identities": "",
     "remove-neutral": "cleanup",
     "saturate": "eqsat",
@@ -57,6 +61,7 @@ _FOLDERS = {
     "simplify-views": "cleanup",
     "smooth-quant": "quantize",
     "spare": "",
+    "split-concats": "layout",
     "split-quant": "quantize",
     "specialize-dims": "",
     "split-products": "sharding",

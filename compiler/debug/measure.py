@@ -11,8 +11,9 @@ from __future__ import annotations
 import importlib
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,29 +88,70 @@ def profile_model(
     spec = spec_of(pipeline, backend)
     runs = run_pipeline(model, spec)
     executable = Executable(model, backend, spec, lower(model, backend), runs)
+    return profile_executable(executable, dims, seed, inputs, budget_seconds)
+
+
+def profile_executable(
+    executable: Executable,
+    dims: Mapping[str, int] | None = None,
+    seed: int = 0,
+    inputs: Mapping[str, Any] | None = None,
+    budget_seconds: float = 2.0,
+) -> Profile:
+    """
+    As `profile_model`, of what is compiled: the ops are those of `counted_ops`.
+    """
+    return profiler_of(executable, dims, seed, inputs)(budget_seconds)
+
+
+def profiler_of(
+    executable: Executable,
+    dims: Mapping[str, int] | None = None,
+    seed: int = 0,
+    inputs: Mapping[str, Any] | None = None,
+) -> Callable[[float], Profile]:
+    """
+    A function that profiles `executable` for about so many seconds whenever it is
+    called: what is compiled for that is compiled once.
+    """
     arrays = random_by_name(executable, dims or {}, seed, inputs)
     # A model that cannot run says so here, in one line.
     call_by_name(executable, arrays)
     subject = _subject(executable, arrays, dims or {})
-    measured = _on_numpy if backend == "numpy" else _on_jax
-    return measured(subject, budget_seconds)
+    return (_on_numpy if executable.backend == "numpy" else _on_jax)(subject)
 
 
-def _subject(
+def counted_ops(executable: Executable) -> tuple[OnnxOp | RegionOp, ...]:
+    """
+    The ops that a profile has, in its order.
+
+    On NumPy also those in subgraphs, on JAX those of the function alone; the ops within
+    a fused region are one.
+    """
+    main = executable.model.main
+    everything = main.walk() if executable.backend == "numpy" else main.body.block.ops
+    found = filter(_counts, everything)
+    return tuple(op for op in found if isinstance(op, OnnxOp | RegionOp))
+
+
+def sizes_of(
     executable: Executable, arrays: Mapping[str, Any], dims: Mapping[str, int]
-) -> _Subject:
-    model = executable.model
+) -> dict[str, int]:
+    """What the symbolic dimensions of the inputs are in `arrays`; else as in `dims`."""
     sizes = dict(dims)
     for spec in executable.inputs:
         for dim, size in zip(spec.shape or (), arrays[spec.name].shape, strict=False):
             if isinstance(dim, str):
                 sizes.setdefault(dim, int(size))
-    if executable.backend == "numpy":
-        found = [op for op in model.main.walk() if _counts(op)]
-    else:
-        found = [op for op in model.main.body.block.ops if _counts(op)]
-    ops = tuple(op for op in found if isinstance(op, OnnxOp | RegionOp))
-    integers = IntegerValues(model.context.store)
+    return sizes
+
+
+def _subject(
+    executable: Executable, arrays: Mapping[str, Any], dims: Mapping[str, int]
+) -> _Subject:
+    sizes = sizes_of(executable, arrays, dims)
+    ops = counted_ops(executable)
+    integers = IntegerValues(executable.model.context.store)
     costs = tuple(sized_cost(op_cost(op, integers), sizes) for op in ops)
     return _Subject(executable, arrays, ops, costs, sizes)
 
@@ -140,14 +182,23 @@ def sized_cost(
 # --- NumPy: each op between two looks at the clock ---
 
 
-def _on_numpy(subject: _Subject, budget_seconds: float) -> Profile:
-    executable, clock = subject.executable, time.perf_counter
+def _on_numpy(subject: _Subject) -> Callable[[float], Profile]:
+    executable = subject.executable
     model = executable.model
     places: dict[Operation, int] = {op: n for n, op in enumerate(subject.ops)}
     program = _of_backend("numpy.timing").timed_program(
         model.main, model.context.store, places, executable.inputs
     )
-    run, values = program.prepared(clock, executable.params), subject.values
+    run = program.prepared(time.perf_counter, executable.params)
+    return partial(_timed_on_numpy, subject, run)
+
+
+def _timed_on_numpy(
+    subject: _Subject,
+    run: Callable[[Sequence[Any]], list[tuple[int, float, float]]],
+    budget_seconds: float,
+) -> Profile:
+    executable, clock, values = subject.executable, time.perf_counter, subject.values
     whole, spans = list[float](), list[list[tuple[int, float, float]]]()
     run(values)
     stop = clock() + budget_seconds
@@ -223,7 +274,7 @@ def _typical(seconds: Sequence[float]) -> int:
 # --- JAX: XLA's kernels, and the ops in them ---
 
 
-def _on_jax(subject: _Subject, budget_seconds: float) -> Profile:
+def _on_jax(subject: _Subject) -> Callable[[float], Profile]:
     executable = subject.executable
     model = executable.model
     places: dict[Operation, int] = {op: n for n, op in enumerate(subject.ops)}
@@ -233,7 +284,12 @@ def _on_jax(subject: _Subject, budget_seconds: float) -> Profile:
     )
     store = model.context.store
     weights = {key: store[key].array() for key in program.weights}
-    measured = profiler.measure(program, weights, subject.values, budget_seconds)
+    compiled = profiler.compiled_program(program, weights, subject.values)
+    return partial(_timed_on_jax, subject, compiled)
+
+
+def _timed_on_jax(subject: _Subject, compiled: Any, budget_seconds: float) -> Profile:
+    measured = compiled.measured(budget_seconds)
     if not measured.runs:
         raise ProfileError("profile: XLA's profiler told of no kernel on this platform")
     kernels = _kernels(measured.runs)

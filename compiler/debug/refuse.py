@@ -30,14 +30,13 @@ from ...dialects.onnx.provenance import node_names
 from ..arguments import random_for, read_inputs
 from ..bench.machine import describe_machine
 from ..bench.protocol import Report, quiet
-from ..driver import Executable, compile_model, load, specialize
+from ..driver import Executable, chosen_spec, compile_model, load, specialize
 from ..model import Model
 from ..pipelines import (
     SOMETIMES,
     Instrument,
     PassRun,
     parse_pipeline,
-    spec_of,
 )
 from .refuse_specs import (
     Pipeline,
@@ -372,7 +371,8 @@ def refuse_slower(
         made = compile_model(model, backend, spec, None, vmap, looking, buckets)
         return Built(passes, made, noted, ast.dump(ast.parse(made.source)))
 
-    first = build(parse_pipeline(spec_of(pipeline, backend)), instruments)
+    spec = chosen_spec(model, backend, pipeline)
+    first = build(parse_pipeline(spec), instruments)
     given = inputs or Inputs()
     held = read_inputs(given.files, first.executable.inputs)
     arrays = random_for(first.executable, dict(given.sizes), given.seed, held)

@@ -18,6 +18,7 @@ from ...dialects.onnx.dims import product
 from ...dialects.onnx.integers import IntegerValues
 from .contractions import CONTRACTIONS
 from .elementwise import ELEMENTWISE
+from .extensions import PLAIN, WORK
 from .node import Node, UnknownSize, Work, constant, plus, times, without
 from .storage import is_view
 
@@ -410,7 +411,11 @@ _RULES: Mapping[str, Rule] = {
     "Unique": unique,
     "Upsample": resize,
 }
-RULES: Mapping[str, Rule] = {f"onnx.{name}": rule for name, rule in _RULES.items()}
+RULES: Mapping[str, Rule] = {
+    **{f"onnx.{name}": rule for name, rule in _RULES.items()},
+    **{name: _RULES[like.removeprefix("onnx.")] for name, like in PLAIN.items()},
+    **WORK,
+}
 """The rule of every operator that computes, by the op's name."""
 
 _MOVES = """

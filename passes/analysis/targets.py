@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,6 +65,27 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """What the programs of a backend reach on a target."""
+
+    flops: float
+    """Operations a second of a large product in float32; a multiply-add is 2."""
+    bandwidth: float
+    """Bytes a second read and written by a sum of arrays that no cache holds."""
+    cache_bandwidth: float
+    """As `bandwidth`, of arrays of less than `cache_bytes` together."""
+    cache_bytes: float
+    transcendentals: float
+    """Evaluations of exp a second."""
+    launch_seconds: float
+    """What every op takes besides its work."""
+    call_seconds: float
+    """What every call of a program takes besides its ops."""
+    fuses: bool = False
+    """Whether the backend makes one kernel of elementwise ops that follow another."""
+
+
+@dataclass(frozen=True)
 class Target:
     """Hardware: its engines in the order of the file, and the links between them."""
 
@@ -72,6 +93,8 @@ class Target:
     description: str
     engines: tuple[Engine, ...]
     links: tuple[Link, ...] = ()
+    backends: Mapping[str, Rates] = field(default_factory=dict[str, Rates])
+    """By the backend's name; what is measured for a host by `sardonyx calibrate`."""
 
     def link(self, one: str, other: str) -> Link | None:
         """The link between two engines; None if they share their memory."""
@@ -138,6 +161,20 @@ class _Table:
             raise TargetError(f"{self.where}: {name}: found 0, wanted more")
         return float(found)
 
+    def flag(self, name: str) -> bool:
+        """Whether it is so; it is not if there is nothing."""
+        found = self.content.get(name, False)
+        if not isinstance(found, bool):
+            raise TargetError(f"{self.where}: {name}: found {found!r}, wanted a bool")
+        return found
+
+    def table(self, name: str) -> _Table:
+        """The table of that name; an empty one if there is none."""
+        found = self.content.get(name, {})
+        if not isinstance(found, dict):
+            raise TargetError(f"{self.where}: {name}: found {found!r}, wanted a table")
+        return _Table(cast(dict[str, Any], found), f"{self.where}: {name}")
+
     def tables(self, name: str) -> list[_Table]:
         found = self.content.get(name, [])
         items = cast(list[Any], found) if isinstance(found, list) else [found]
@@ -151,7 +188,7 @@ class _Table:
 
 
 def _target(table: _Table, stem: str) -> Target:
-    table.known("name", "description", "engines", "links")
+    table.known("name", "description", "engines", "links", "backends")
     engines = tuple(map(_engine, table.tables("engines")))
     names = [engine.name for engine in engines]
     if not names or len({*names}) != len(names):
@@ -160,7 +197,16 @@ def _target(table: _Table, stem: str) -> Target:
         )
     links = tuple(_link(one, names) for one in table.tables("links"))
     name, description = table.text("name", stem), table.text("description", "")
-    return Target(name, description, engines, links)
+    held = table.table("backends")
+    backends = {one: _rates(held.table(one)) for one in held.content}
+    return Target(name, description, engines, links, backends)
+
+
+def _rates(table: _Table) -> Rates:
+    names = [one.name for one in fields(Rates)]
+    table.known(*names)
+    amounts = [table.amount(name) for name in names if name != "fuses"]
+    return Rates(*amounts, fuses=table.flag("fuses"))
 
 
 def _engine(table: _Table) -> Engine:

@@ -41,7 +41,9 @@ def imported(proto: onnx.ModelProto) -> tuple[list[Operation], IntegerValues]:
 def test_every_operator_is_in_one_table() -> None:
     ours = {name for name in OPS if name.startswith("onnx.")}
     unknown = {f"onnx.{name}" for name in UNKNOWN}
-    tables = (MOVES, RULES.keys(), unknown)
+    # Operators of other domains have rules where a cost model needs them.
+    rules = {name for name in RULES if name.startswith("onnx.")}
+    tables = (MOVES, rules, unknown)
     assert set.union(*map(set, tables)) == ours
     assert sum(map(len, tables)) == len(ours)
 

@@ -1,0 +1,205 @@
+"""
+Finds the pipeline that makes a model fastest here: predicted widely, measured narrowly.
+
+    tune("model.onnx", "jax", budget_seconds=60).spec
+
+Of the pipelines in `search.space_of` many are predicted, and a few measured beside
+-O2: the fastest predicted, and those of which the model says that it cannot judge.
+What is not faster than -O2 beyond noise is not taken.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...dialects.errors import SardonyxError
+from ..arguments import random_for, read_inputs
+from ..bench.comparison import Entry, Measured, measure
+from ..bench.contenders import artifact
+from ..bench.machine import describe_machine
+from ..bench.protocol import Plan, Report, paired_ratio, quiet, summarize
+from ..debug.refuse_timing import Pair
+from ..debug.trial import Inputs
+from ..driver import compile_model, load, specialize
+from ..model import Model
+from .predict import predictor
+from .search import Ranked, Space, Unit, search, space_of
+
+BUDGET_SECONDS = 60.0
+SEARCHED = 0.4
+"""The part of the budget in which programs are predicted."""
+FINALISTS = 3
+"""Of the fastest predicted so many are measured, beside -O2."""
+UNJUDGED = 2
+"""And so many of those that the model cannot judge."""
+LEAST_PREDICTED = 4
+"""Programs that are predicted at least, however short the budget is."""
+LEAST_SECONDS = 4.0
+"""For the timed calls of all finalists."""
+
+
+class TuneError(SardonyxError):
+    """A model that cannot be tuned."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A pipeline that was measured, or was to be."""
+
+    told: str
+    """How it differs from -O2."""
+    spec: str
+    predicted_seconds: float
+    reason: str
+    """Why the prediction is the roofline's; empty if it is the model's."""
+    seconds: float | None
+    """The median call; None where it did not run."""
+    ratio: tuple[float, float, float] | None
+    """Its time over -O2's, round by round: the median, the least, the greatest."""
+    failure: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, times in ms."""
+        return {
+            "differs": self.told,
+            "pipeline": self.spec,
+            "predicted_ms": 1e3 * self.predicted_seconds,
+            "reason": self.reason,
+            "measured_ms": None if self.seconds is None else 1e3 * self.seconds,
+            "ratio": self.ratio and list(self.ratio),
+            "failure": self.failure,
+        }
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `tune` found."""
+
+    spec: str
+    """The pipeline that was fastest; -O2's if none was faster."""
+    chosen: int
+    """Its place in `trials`."""
+    trials: tuple[Trial, ...]
+    """What was measured; -O2 stands first."""
+    predicted: int
+    """How many programs were predicted."""
+    seconds: float
+    """How long all of it took."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return {
+            "pipeline": self.spec,
+            "chosen": self.chosen,
+            "predicted": self.predicted,
+            "seconds": self.seconds,
+            "trials": [trial.as_json() for trial in self.trials],
+        }
+
+
+def tune(
+    source: str | Path | Model,
+    backend: str = "jax",
+    dims: Mapping[str, int] | None = None,
+    budget_seconds: float = BUDGET_SECONDS,
+    inputs: Inputs | None = None,
+    threads: int | None = None,
+    more: Sequence[Unit] = (),
+    report: Report = quiet,
+) -> Tuned:
+    """
+    Search the pipelines of a model for about `budget_seconds`.
+
+    The arrays are random unless `inputs` has files; `more` are further decisions, such
+    as which layers to quantize. Raises SardonyxError for a model that does not compile
+    or run at -O2.
+    """
+    start = time.perf_counter()
+    model = load(source)
+    if dims:
+        specialize(model, dims)
+    space = space_of(model, backend, in_part=True, more=more)
+    given = inputs or Inputs()
+    first = space.build((0,) * len(space.units)).executable
+    held = read_inputs(given.files, first.inputs)
+    arrays = random_for(first, dict(given.sizes), given.seed, held)
+    predict = predictor(backend, dict(given.sizes) or None)
+    deadline = start + SEARCHED * budget_seconds
+    ranked = search(space, predict, deadline, report=report, least=LEAST_PREDICTED)
+    finalists = _finalists(space, ranked)
+    left = max(budget_seconds - (time.perf_counter() - start), LEAST_SECONDS)
+    everyone = threads or describe_machine().cores
+    found = _measured(model, backend, finalists, arrays, everyone, left, report)
+    trials = tuple(
+        _trial(space, one, timing, found[0])
+        for one, timing in zip(finalists, found, strict=True)
+    )
+    chosen = _fastest(trials, found)
+    spent = time.perf_counter() - start
+    return Tuned(trials[chosen].spec, chosen, trials, len(ranked), spent)
+
+
+def _finalists(space: Space, ranked: Sequence[Ranked]) -> list[Ranked]:
+    """-O2, the fastest predicted, and the fastest of those that were not judged."""
+    (default,) = (one for one in ranked if not any(one.choice))
+    judged = [one for one in ranked if not one.prediction.reason and one != default]
+    others = [one for one in ranked if one.prediction.reason and one != default]
+    return [default, *judged[:FINALISTS], *others[:UNJUDGED]]
+
+
+def _measured(
+    model: Model,
+    backend: str,
+    finalists: Sequence[Ranked],
+    arrays: Mapping[str, Any],
+    threads: int,
+    seconds: float,
+    report: Report,
+) -> list[Measured]:
+    """The artifacts of all timed beside each other, each in a process of its own."""
+    plan = Plan(rounds=8, block_seconds=0.05, budget_seconds=seconds)
+    with tempfile.TemporaryDirectory(prefix="sardonyx-tune-") as name:
+        entries: list[Entry] = []
+        for place, one in enumerate(finalists):
+            made = compile_model(model, backend, one.spec)
+            folder = made.save(Path(name) / str(place))
+            entries.append(Entry(str(place), artifact(folder)))
+        found = measure(entries, arrays, threads, plan, report)
+    if found[0].timing.failure is not None:
+        raise TuneError(f"tune: -O2 cannot run: {found[0].timing.failure}")
+    return found
+
+
+def _trial(space: Space, one: Ranked, timing: Measured, default: Measured) -> Trial:
+    failure = timing.timing.failure
+    seconds, ratio = None, None
+    if failure is None:
+        seconds = summarize(timing.timing.blocks).median_seconds
+        paired = paired_ratio(timing.timing.blocks, default.timing.blocks)
+        ratio = paired and (paired.median, paired.low, paired.high)
+    prediction = one.prediction
+    return Trial(
+        space.told(one.choice),
+        one.spec,
+        prediction.seconds,
+        prediction.reason,
+        seconds,
+        ratio,
+        failure or "",
+    )
+
+
+def _fastest(trials: Sequence[Trial], found: Sequence[Measured]) -> int:
+    """The place of the fastest of those than which -O2 is slower, beyond noise."""
+    default = found[0].timing.blocks
+    better = [
+        (trial.ratio[0], place)
+        for place, (trial, one) in enumerate(zip(trials, found, strict=True))
+        if place and trial.ratio and Pair(default, one.timing.blocks).is_slower
+    ]
+    return min(better)[1] if better else 0

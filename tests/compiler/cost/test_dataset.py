@@ -1,0 +1,112 @@
+"""Measurements as lines: what is written, what is read, and what is not done twice."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from onnx import parser
+from sardonyx.compiler import import_model
+from sardonyx.compiler.cost.dataset import (
+    DatasetError,
+    append,
+    collect,
+    measured,
+    measurement_from_json,
+    read_measurements,
+    subjects_of,
+)
+from sardonyx.passes.analysis.targets import Rates
+
+RATES = {
+    "numpy": Rates(1e11, 1e10, 4e10, 1e6, 1e9, 1e-6, 2e-6),
+    "jax": Rates(1e11, 1e10, 4e10, 1e6, 1e9, 1e-6, 2e-6, True),
+}
+NET = """<ir_version: 10, opset_import: ["": 21]>
+g (float[64,64] x) => (float[64,64] y)
+{
+  a = MatMul(x, x)
+  b = MatMul(a, x)
+  s = Sigmoid(b)
+  y = Mul(b, s)
+}"""
+
+
+@pytest.fixture(name="subjects")
+def subjects_fixture():
+    model = import_model(parser.parse_model(NET))
+    return list(subjects_of(model, "net", "nets", "numpy", 4))
+
+
+def test_programs_are_measured_op_by_op(subjects) -> None:
+    assert len(subjects) >= 2
+    assert len({one.key for one in subjects}) == len(subjects)
+    found = measured(subjects, RATES, "here", 0.02)
+    for one, subject in zip(found, subjects, strict=True):
+        assert one.key == subject.key
+        assert one.pipeline == subject.executable.pipeline
+        assert 0 < sum(one.op_seconds) < 3 * one.seconds
+        assert len(one.ops) == len(one.op_seconds)
+    products = [op for op in found[0].ops if op.op == "MatMul"]
+    assert sum(op.flops for op in products) >= 2 * 2 * 64**3
+
+
+def test_jax_is_measured_too() -> None:
+    model = import_model(parser.parse_model(NET))
+    (first, *_) = subjects_of(model, "net", "nets", "jax", 1)
+    (found,) = measured([first], RATES, "here", 0.02)
+    assert found.backend == "jax"
+    assert found.seconds > 0
+
+
+def test_a_line_and_back(subjects) -> None:
+    for one in measured(subjects[:1], RATES, "here", 0.02):
+        again = measurement_from_json(json.loads(json.dumps(one.as_json())))
+        assert again.ops == one.ops
+        assert again.rates == one.rates
+        assert again.seconds == pytest.approx(one.seconds, rel=1e-3)
+        # Equal ops stand once, with their mean.
+        assert sum(again.op_seconds) == pytest.approx(sum(one.op_seconds), rel=1e-2)
+
+
+def test_collecting_goes_on_where_it_stopped(subjects, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    first = list(collect(path, [subjects[:1]], RATES, "here", 0.02))
+    with path.open("a") as stream:
+        stream.write('{"format": "sardonyx-measurement-1", "cut sh')
+    assert [one.key for one in read_measurements(path)] == [first[0].key]
+    more = list(collect(path, [subjects], RATES, "here", 0.02))
+    assert [one.key for one in more] == [one.key for one in subjects[1:]]
+    assert [one.key for one in read_measurements(path)] == [o.key for o in subjects]
+    assert not list(collect(path, [subjects], RATES, "here", 0.02))
+
+
+def test_compressed_files_are_read(subjects, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    for one in measured(subjects[:1], RATES, "here", 0.02):
+        append(path, one)
+    packed = tmp_path / "data.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read_measurements(packed) == read_measurements(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{}\n", "found no measurement"),
+        (b"no json\n", "found no measurement"),
+        (b'{"format": "other"}\n', "found format 'other'"),
+        (b"[1]\n", "found no measurement"),
+    ],
+)
+def test_damage_is_told_with_its_line(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"data\.jsonl:1: .*{said}"):
+        read_measurements(path)
+    packed = tmp_path / "data.jsonl.gz"
+    packed.write_bytes(gzip.compress(content)[:-4])
+    with pytest.raises(DatasetError, match=r"data\.jsonl\.gz"):
+        read_measurements(packed)

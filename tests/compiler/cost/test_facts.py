@@ -1,0 +1,117 @@
+"""What a cost model is told of ops, and what a roofline and features make of it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from onnx import parser
+from sardonyx.compiler import compile_model
+from sardonyx.compiler.cost.dataset import program_facts
+from sardonyx.compiler.cost.facts import OpFacts, facts_from_json
+from sardonyx.compiler.cost.features import (
+    CLASSES,
+    OP_FEATURES,
+    PROGRAM_FEATURES,
+    class_of,
+    op_vector,
+    program_vector,
+)
+from sardonyx.compiler.cost.roofline import program_roofline, roofline_seconds
+from sardonyx.passes.analysis.targets import Rates
+
+RATES = Rates(1e11, 1e10, 4e10, 1e6, 1e9, 1e-6, 2e-6)
+NET = """<ir_version: 10, opset_import: ["": 21]>
+g (float[1,3,16,16] x, float[8,3,3,3] w, float[n,64] z) =>
+  (float[1,8,14,14] y, float[n,64] u)
+{
+  [conv] c = Conv <strides = [1, 1]> (x, w)
+  [relu] y = Relu(c)
+  [one] s = Sigmoid(z)
+  [two] u = Mul(z, s)
+}"""
+
+
+@pytest.fixture(name="facts")
+def facts_fixture() -> dict[str, OpFacts]:
+    found = program_facts(
+        compile_model(parser.parse_model(NET), "numpy", "O0"), {"n": 5}
+    )
+    return {one.op: one for one in found}
+
+
+def test_an_op_has_its_work_and_its_neighbours(facts: dict[str, OpFacts]) -> None:
+    conv = facts["Conv"]
+    assert conv.text == "Conv(1x3x16x16xf32, 8x3x3x3xf32, none) -> 1x8x14x14xf32"
+    assert conv.flops == 2 * 27 * 8 * 14 * 14
+    assert conv.bytes_written == 4 * 8 * 14 * 14
+    assert (conv.window, conv.stride, conv.group) == (9, 1, 1)
+    assert (conv.producer, conv.consumer, conv.users) == ("", "Relu", 1)
+    assert facts["Relu"].producer == "Conv"
+    assert facts["Relu"].is_only_user
+    # Both ops read z.
+    assert not facts["Sigmoid"].is_only_user
+    assert facts["Sigmoid"].transcendentals == 5 * 64
+
+
+def test_symbolic_sizes_are_those_given(facts: dict[str, OpFacts]) -> None:
+    assert facts["Mul"].shapes == (((5, 64), (5, 64)), (5, 64))
+
+
+def test_a_region_is_its_product_and_what_is_fused() -> None:
+    model = compile_model(parser.parse_model(NET), "numpy", "O2")
+    (conv,) = (f for f in program_facts(model, {"n": 5}) if f.op.endswith("Conv"))
+    assert conv.fused >= 1
+    assert conv.window == 9
+    # It has no bias: the products and sums, and the Relu's comparisons.
+    assert conv.flops == 2 * 27 * 8 * 14 * 14 + 8 * 14 * 14
+    assert conv.is_known
+
+
+def test_json_and_back(facts: dict[str, OpFacts]) -> None:
+    for one in facts.values():
+        assert facts_from_json(json.loads(json.dumps(one.as_json()))) == one
+    with pytest.raises(ValueError, match="found 2 facts, wanted"):
+        facts_from_json([1, 2])
+
+
+def test_the_roofline_is_the_longer_of_both(facts: dict[str, OpFacts]) -> None:
+    conv = facts["Conv"]
+    moved = conv.bytes_read + conv.bytes_written
+    assert roofline_seconds(conv, RATES) == pytest.approx(
+        max(conv.flops / 1e11, moved / 4e10) + 1e-6
+    )
+    large = replace(conv, bytes_read=10**8)
+    assert roofline_seconds(large, RATES) == pytest.approx(
+        (10**8 + conv.bytes_written) / 1e10 + 1e-6
+    )
+    whole = sum(roofline_seconds(one, RATES) for one in facts.values())
+    assert program_roofline(facts.values(), RATES) == pytest.approx(whole + 2e-6)
+
+
+def test_more_work_is_not_faster(facts: dict[str, OpFacts]) -> None:
+    conv = facts["Conv"]
+    for name in ("flops", "bytes_read", "bytes_written", "transcendentals"):
+        more = replace(conv, **{name: 4 * getattr(conv, name) + 10**7})
+        assert roofline_seconds(more, RATES) >= roofline_seconds(conv, RATES)
+
+
+def test_what_a_backend_merges_moves_nothing(facts: dict[str, OpFacts]) -> None:
+    merges = replace(RATES, fuses=True)
+    one = replace(facts["Mul"], producer="Sigmoid", is_only_user=True)
+    assert roofline_seconds(one, merges) < roofline_seconds(one, RATES) / 100
+    # What a product gives is written all the same.
+    assert roofline_seconds(facts["Relu"], merges) == roofline_seconds(
+        facts["Relu"], RATES
+    )
+
+
+def test_features_are_as_many_as_their_names(facts: dict[str, OpFacts]) -> None:
+    ops = list(facts.values())
+    for one in ops:
+        assert len(op_vector(one, RATES)) == len(OP_FEATURES)
+    vector = program_vector(ops, RATES, [1.0, 2.0, 3.0, 4.0])
+    assert len(vector) == len(PROGRAM_FEATURES)
+    shares = dict(zip(PROGRAM_FEATURES, vector, strict=True))
+    assert sum(shares[name] for name in CLASSES) == pytest.approx(1)
+    assert CLASSES[class_of("MatMul")] == "product"
+    assert CLASSES[class_of("NoSuchOp")] == "other"
