@@ -370,17 +370,15 @@ class _Runner:
         start = time.perf_counter()
         one.apply(model.context, model.module)
         done = time.perf_counter()
-        if self.verify:
+        journal, after = model.context.journal, count_ops(model)
+        # What did nothing has left a module that was verified before.
+        changed = bool(journal.rewrites) or after != before or not _tells(one)
+        if self.verify and (changed or place == 0):
             _verify(model, one)
         verified = time.perf_counter()
+        spent = done - start
         return PassRun(
-            place,
-            spec_text(one),
-            done - start,
-            before,
-            count_ops(model),
-            model.context.journal,
-            verified - done,
+            place, spec_text(one), spent, before, after, journal, verified - done
         )
 
     def _until_settled(self, group: FixpointPass) -> None:

@@ -23,6 +23,7 @@ from ..passes.specialize_dims import update_function_type
 from .driver import (
     Executable,
     call_by_name,
+    chosen_spec,
     load,
     lower,
     random_by_name,
@@ -30,7 +31,7 @@ from .driver import (
 )
 from .model import Model, name_entry
 from .oracle import graph_tensors, run_oracle
-from .pipelines import Instrument, run_pipeline, spec_of
+from .pipelines import Instrument, run_pipeline
 
 TOLERANCE = {
     "float64": 1e-10,
@@ -132,7 +133,7 @@ def verify(
     if dims:
         specialize(model, dims)
     names = [value.name for value in model.outputs]
-    spec = spec_of(pipeline, backend)
+    spec = chosen_spec(model, backend, pipeline)
     passes = run_pipeline(model, spec, instruments)
     tensors = graph_tensors(runs)
     if per_op:

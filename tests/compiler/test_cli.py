@@ -168,7 +168,9 @@ def test_compile_takes_every_level(sardonyx: Any, mlp: Path, level: str) -> None
     given = ("-b", "numpy", "-O", level, "--no-refuse-slower")
     assert sardonyx("compile", mlp, "-o", goal, *given).code == 0
     manifest = json.loads((goal / "manifest.json").read_text())
-    assert manifest["pipeline"] == spec_of(f"O{level}", "numpy")
+    # -O3 chooses among more passes, of which none does anything here.
+    wanted = "O2" if level == "3" else f"O{level}"
+    assert manifest["pipeline"] == spec_of(wanted, "numpy")
 
 
 def test_passes_win_over_the_level(sardonyx: Any, mlp: Path) -> None:
