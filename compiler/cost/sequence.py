@@ -25,7 +25,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Weights: TypeAlias = dict[str, Array]
 
 WIDTH, MAPS, HIDDEN, REACH = 24, 48, 32, 3
-EPOCHS, BATCH, RATE = 60, 16, 2e-3
+EPOCHS, BATCH, RATE = 15, 16, 3e-3
 
 
 @dataclass(frozen=True)
