@@ -76,7 +76,7 @@ SIZES: Mapping[str, Sequence[Mapping[str, int]]] = {
         {"batch": 4, "seq": 64},
     ],
 }
-REAL_MOST, DRAWN_MOST = 16, 3
+REAL_MOST, DRAWN_MOST = 8, 2
 """Pipelines of a model that are measured: for a real one all of a space that small."""
 
 
