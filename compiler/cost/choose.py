@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..model import Model
 from ..pipelines import SOMETIMES, spec_of
@@ -36,22 +35,8 @@ class Chosen:
     """The pipeline of -O3 for a model."""
 
     spec: str
-    place: int
-    """Of the choice in `considered`."""
     considered: tuple[Considered, ...]
     """-O2's first; none where nothing is to be chosen."""
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """What was looked at, times in ms, for JSON."""
-        return [
-            {
-                "differs": one.told,
-                "predicted_ms": 1e3 * one.seconds,
-                "reason": one.reason,
-                "chosen": place == self.place,
-            }
-            for place, one in enumerate(self.considered)
-        ]
 
 
 def choose(model: Model, backend: str) -> Chosen:
@@ -64,16 +49,15 @@ def choose(model: Model, backend: str) -> Chosen:
     space = space_of(model, backend)
     units = tuple(unit for unit in space.units if unit.name in SOMETIMES)
     if not units:
-        return Chosen(spec_of("O2", backend), 0, ())
+        return Chosen(spec_of("O2", backend), ())
     space = replace(space, units=units)
     predict = predictor(backend)
     found = [ranked(space, choice, predict) for choice in space.choices()]
-    place = _best(found)
     told = tuple(
         Considered(space.told(one.choice), one.seconds, one.prediction.reason)
         for one in found
     )
-    return Chosen(found[place].spec, place, told)
+    return Chosen(found[_best(found)].spec, told)
 
 
 def _best(found: Sequence[Ranked]) -> int:

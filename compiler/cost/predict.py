@@ -13,16 +13,14 @@ from .roofline import Prediction, program_roofline
 from .search import Predict
 
 
-def predictor(
-    backend: str, sizes: Mapping[str, int] | None = None, target: Target | None = None
-) -> Predict:
+def predictor(backend: str, sizes: Mapping[str, int] | None = None) -> Predict:
     """
     A function that predicts programs of a backend at `sizes` of their free dimensions.
 
-    By the shipped model and `target`, this host by default; by the roofline alone where
-    the model does not know the backend.
+    By the shipped model and what this host reaches; by the roofline alone where the
+    model does not know the backend.
     """
-    rates = _rates(target or host_target(), backend)
+    rates = _rates(host_target(), backend)
     model = shipped_cost_model().backends.get(backend)
 
     def predict(program: Executable) -> Prediction:

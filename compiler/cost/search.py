@@ -21,7 +21,14 @@ from xdsl.passes import ModulePass
 from ...dialects.errors import SardonyxError
 from ..bench.protocol import Report, quiet
 from ..debug.refuse import Noted, classes_of
-from ..debug.refuse_specs import may_be_undone, names_in, sparing, text_of, without
+from ..debug.refuse_specs import (
+    may_be_undone,
+    names_in,
+    replaced,
+    sparing,
+    text_of,
+    without,
+)
 from ..driver import Executable, compile_model
 from ..model import Model
 from ..pipelines import (
@@ -203,12 +210,8 @@ def _in_or_out(model: Model, full: Pipeline, name: str) -> Unit:
     for other in type(ours).schedule_space(model.context, model.module):
         if other != ours:
             labels.append(spec_text(other))
-            changes.append(lambda passes, new=other: _replaced(passes, name, new))
+            changes.append(lambda passes, new=other: replaced(passes, name, new))
     return Unit(name, tuple(labels), tuple(changes))
-
-
-def _replaced(passes: Pipeline, name: str, new: ModulePass) -> Pipeline:
-    return tuple(new if one.name == name else one for one in passes)
 
 
 def _parts(noted: Noted, names: Sequence[str]) -> list[Unit]:

@@ -44,6 +44,11 @@ def sparing(passes: Pipeline, name: str, nodes: Collection[str]) -> Pipeline:
     return _changed(passes, spared)
 
 
+def replaced(passes: Pipeline, name: str, new: ModulePass) -> Pipeline:
+    """`passes` with `new` for those called `name`, also within fixpoints."""
+    return _changed(passes, lambda one: new if one.name == name else one)
+
+
 def names_in(
     passes: Pipeline, wanted: Callable[[ModulePass], bool] = lambda one: True
 ) -> list[str]:
