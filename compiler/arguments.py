@@ -196,6 +196,17 @@ def is_of_maps(value: Any) -> bool:
     return bool(items) and isinstance(items[0], dict)
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; text as UTF-8."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_npy(path: Path, value: Any) -> None:
     """Write an array whole or not at all; strings as NumPy's own."""
     array = np.asarray(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 from rich.table import Table
 
 from ...dialects.errors import SardonyxError
+from ..arguments import write_whole
 from ..show import counting, out, print_json, show
 from .options import JsonOption
 
@@ -34,12 +34,7 @@ def calibrate(
     with counting("measuring this machine") as report:
         target = measured(report=report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(target_text(target), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, target_text(target))
     found = {name: asdict(rates) for name, rates in target.backends.items()}
     if as_json:
         print_json({"path": str(path), "backends": found})

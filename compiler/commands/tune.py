@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ..arguments import fraction, parse_dims
+from ..arguments import fraction, parse_dims, write_whole
 from ..bench.protocol import Report
 from ..compression.plans import Measure
 from ..cost.search import Unit
@@ -78,7 +77,7 @@ def tune(
             model, backend.value, sizes, seconds, given, more=more, report=report
         )
     if output is not None:
-        _write(output, found.spec)
+        write_whole(output, f"{found.spec}\n")
     if as_json:
         print_json(found.as_json())
         return
@@ -149,12 +148,3 @@ def _cells(trial: Trial) -> tuple[str, str, str, str]:
     ratio = f"{median:.3f} ({low:.3f} to {high:.3f})"
     measured = f"{1e3 * trial.seconds:.3g} ms"
     return escape(printable(trial.told)), predicted, measured, ratio
-
-
-def _write(path: Path, spec: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(f"{spec}\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks_page import benchmarks_page
+from sardonyx.compiler.arguments import write_whole
 from sardonyx.compiler.bench.comparison import Contest, bench_model
 from sardonyx.compiler.bench.contenders import absence
 from sardonyx.compiler.bench.machine import describe_machine, describe_versions
@@ -192,16 +193,6 @@ class Measurements:
         """Write the file, whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, json.dumps(self.content, indent=1) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # --- the run ---

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from pathlib import Path
 import numpy as np
 from cost_models import drawn_models
 from safetensors.numpy import save
+from sardonyx.compiler.arguments import write_whole
 from sardonyx.compiler.bench.machine import describe_machine
 from sardonyx.compiler.cost.calibrate import calibrate
 from sardonyx.compiler.cost.dataset import (
@@ -297,9 +297,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     lines += ["", FOOT]
     lines += _per_model(measurements)
     text = "\n".join(lines) + "\n"
-    temporary = options.output.with_name(f".{options.output.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(options.output)
+    write_whole(options.output, text)
     show(text)
 
 
@@ -357,9 +355,7 @@ def run_train(options: argparse.Namespace) -> None:
         for place, backend in enumerate(BACKENDS):
             report(backend, place, len(BACKENDS))
             models[backend] = train([m for m in measurements if m.backend == backend])
-    temporary = options.output.with_name(f".{options.output.name}.{os.getpid()}")
-    temporary.write_bytes(save(CostModel(models).arrays()))
-    temporary.replace(options.output)
+    write_whole(options.output, save(CostModel(models).arrays()))
     show(f"wrote {options.output} ({options.output.stat().st_size >> 10} KiB)")
 
 
