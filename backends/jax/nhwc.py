@@ -37,7 +37,9 @@ FEW_PLACES = 64
 MANY_TERMS = 1024
 """It is if each element is the sum of at least so many."""
 VECTOR = 16
-"""Fewer terms in a row of the kernel are less than a vector: 295 for 389 us."""
+"""Fewer terms in a row of the kernel are less than a vector: 379 for 432 us."""
+FEW_PIECES = 9
+"""Of up to so many pieces a row of a product is made fast: 404 for 762 us."""
 MAX_SPLIT = 4
 """Up to so many groups are a convolution each."""
 
@@ -117,7 +119,8 @@ def lying(
     """
     A convolution of an image of one column, as that of the row it also is.
 
-    XLA makes each row a product of its own: 1.8 ms for 5 of 512 places, 256 channels.
+    YNNPACK, which convolves where JAX knows none of `COMPILER_OPTIONS`, makes each row
+    a product of its own: 1.8 ms for 5 of 512 places, 256 channels.
     """
     images, weights = x.transpose(0, 2, 1, 3), w.transpose(1, 0, 2, 3)
     begin, end = zip(*pairs[::-1], strict=True)
@@ -227,10 +230,12 @@ def by_rows(
     strides: tuple[int, ...],
 ) -> Array:
     """
-    A convolution of what a window's rows have side by side, its places in one long row.
+    A convolution of what a window's rows have side by side.
 
-    A place of that row has, as its channels, as many columns as the window moves on by,
-    of all its rows; the next one or two places have the window's other columns.
+    A place of the image has, as its channels, as many columns as the window moves on
+    by: of 3x3 windows that move by 2, six pieces are put into a row of one product and
+    not nine. Of more than `FEW_PIECES`, only the window's rows are put together, and
+    the places are convolved as one long row.
     """
     sizes, kernel = x.shape[1:3], tuple(w.shape[:2])
     rows, columns = window_counts(sizes, kernel, strides, (1, 1), pairs)
@@ -241,14 +246,18 @@ def by_rows(
     ends = zip(wanted, pairs, sizes, strict=True)
     room = [(begin, max(all_ - begin - size, 0)) for all_, (begin, _), size in ends]
     padded = pad_spatial(xp, x, (*room, (0, 0)))[:, :height, : places * across]
-    last = (rows - 1) * down + 1
-    seen = [padded[:, i : i + last : down] for i in range(kernel[0])]
-    apart = [part.reshape(x.shape[0], rows, places, -1) for part in seen]
-    row = xp.concatenate(apart, axis=3).reshape(x.shape[0], 1, rows * places, -1)
     whole = xp.pad(w, ((0, 0), (0, taps * across - kernel[1]), (0, 0), (0, 0)))
+    apart = padded.reshape(x.shape[0], height, places, -1)
+    last = (rows - 1) * down + 1
+    seen = [apart[:, i : i + last : down] for i in range(kernel[0])]
+    if kernel[0] * taps <= FEW_PIECES:
+        pieces = [row[:, :, j : j + columns] for row in seen for j in range(taps)]
+        windows = xp.concatenate(pieces, axis=3)
+        return product(xp, windows, whole.reshape(-1, w.shape[3]))
+    line = xp.concatenate(seen, axis=3).reshape(x.shape[0], 1, rows * places, -1)
     filters = whole.reshape(kernel[0], taps, -1, w.shape[3]).transpose(1, 0, 2, 3)
     filters = filters.reshape(1, taps, -1, w.shape[3])
-    y = convolution(xp, row, filters, ((0, 0), (0, taps - 1)), (1, 1), (1, 1), 1)
+    y = convolution(xp, line, filters, ((0, 0), (0, taps - 1)), (1, 1), (1, 1), 1)
     return y.reshape(x.shape[0], rows, places, w.shape[3])[:, :, :columns]
 
 
@@ -283,12 +292,14 @@ def windows_of(
     touched: tuple[tuple[int, int], ...],
 ) -> Array:
     """Every window of ``x[n, h, w, c]``, with `start` around, reduced by `combine`."""
-    padded = pad_spatial(xp, x, (*touched, (0, 0)), np.asarray(start, x.dtype))
-    total: Any = None
-    for position in kernel_positions(kernel):
-        places = window_slices(position, counts, strides, dilations)
-        part = padded[(slice(None), *places)]
-        total = part if total is None else combine(total, part)
+    total = pad_spatial(xp, x, (*touched, (0, 0)), np.asarray(start, x.dtype))
+    # First along one side, then along the other: of 3x3 six elements, not nine.
+    for axis, size in enumerate(kernel):
+        window = (counts[axis],), (strides[axis],), (dilations[axis],)
+        lead, whole, total = (slice(None),) * (axis + 1), total, None
+        for position in kernel_positions((size,)):
+            part = whole[(*lead, *window_slices(position, *window))]
+            total = part if total is None else combine(total, part)
     return total
 
 

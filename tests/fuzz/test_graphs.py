@@ -16,16 +16,11 @@ def ran(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_sixty_graphs_agree() -> None:
-    # JAX compiles for most of the time: 20 of them run on it.
     code = "from graphs import check_seed\nfor n in 1, 2, 3: print(*check_seed(n))"
     found = ran(code)
     assert found.returncode == 0, found.stderr[-4000:]
     outcomes = found.stdout.split("\n")[:3]
-    assert [line.strip() for line in outcomes] == [
-        "agree",
-        "agree, JAX too",
-        "agree",
-    ]
+    assert [line.strip() for line in outcomes] == ["agree"] * 3
 
 
 def test_a_wrong_kernel_is_found() -> None:
