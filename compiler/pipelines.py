@@ -85,8 +85,23 @@ QUICK_ORDER = "reorder{states=300 largest=512}"
 """The order of least memory, wherever it is found in no time that one would notice."""
 
 LOWERING: dict[str, tuple[str, ...]] = {
-    "jax": ("block-shuffles", "split-concats", "assign-layout", "cse"),
-    "numpy": ("assign-layout", "cse", "fuse-regions", QUICK_ORDER, "plan-memory"),
+    "jax": (
+        'convolve-by-spectra{backend="jax"}',
+        "block-shuffles",
+        "split-concats",
+        "pool-early",
+        "assign-layout",
+        "cse",
+    ),
+    "numpy": (
+        "convolve-by-spectra",
+        "assign-layout",
+        "cse",
+        "depth-first",
+        "fuse-regions",
+        QUICK_ORDER,
+        "plan-memory",
+    ),
 }
 """What runs after a level's passes, by the backend that the model is compiled for."""
 

@@ -47,6 +47,12 @@ def _microsoft_nchwc() -> Dialect:
     return MicrosoftNchwc
 
 
+def _fourier() -> Dialect:
+    from ..dialects.fourier import Fourier
+
+    return Fourier
+
+
 def _nhwc() -> Dialect:
     from ..dialects.nhwc import Nhwc
 
@@ -90,6 +96,7 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "onnx_training": _onnx_training,
     "microsoft": _microsoft,
     "microsoft_nchwc": _microsoft_nchwc,
+    "fourier": _fourier,
     "nhwc": _nhwc,
     "fusion": _fusion,
     "quant": _quant,

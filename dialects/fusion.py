@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import LocationAttr
+from xdsl.dialects.builtin import IntegerAttr, LocationAttr
 from xdsl.ir import Attribute, Block, Dialect, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -37,8 +37,8 @@ from .onnx.base import NoneOp, OnnxOp
 from .onnx.types import is_none
 
 _PRODUCTS = """
-    nhwc.Conv onnx.Conv onnx.ConvTranspose onnx.Gemm onnx.MatMul sparse.BitmapMatMul
-    sparse.MatMul
+    fourier.Conv nhwc.Conv onnx.Conv onnx.ConvTranspose onnx.Gemm onnx.MatMul
+    sparse.BitmapMatMul sparse.MatMul
 """
 PRODUCTS = frozenset(_PRODUCTS.split())
 """Operators whose result is an array of its own: what follows may be written there."""
@@ -68,6 +68,10 @@ _FOLDED = frozenset(f"onnx.{name}" for name in ("Max", "Mean", "Min", "Sum"))
 
 LEAVES = frozenset(["onnx.Constant", "onnx.none"])
 """What a region holds besides the ops that compute."""
+
+
+ROWS = "fusion.rows"
+"""How many rows of its result a region of images computes at a time."""
 
 
 def gives_operand(op: Operation) -> bool:
@@ -140,6 +144,12 @@ class RegionOp(IRDLOperation):
         return last.operands
 
     @property
+    def rows(self) -> int | None:
+        """How many rows of its result are computed at a time; None if all are."""
+        found = self.attributes.get(ROWS)
+        return found.value.data if isinstance(found, IntegerAttr) else None
+
+    @property
     def label(self) -> str:
         """What it computes, in a word: ``Conv+Add+Relu``."""
         return "+".join(op.op_type() for op in self.ops)
@@ -170,6 +180,9 @@ class RegionOp(IRDLOperation):
         _same_types("result", given, tuple(self.result_types))
         if not self.ops:
             raise VerifyException("a region holds one op at least")
+        if ROWS in self.attributes and (self.rows is None or self.rows < 1):
+            found = self.attributes[ROWS]
+            raise VerifyException(f"found {ROWS} {found}, wanted a number from 1 on")
         for op in block.ops:
             _check_inner(op)
 

@@ -14,6 +14,8 @@ from xdsl.passes import ModulePass
 _FOLDERS = {
     "assign-layout": "layout",
     "block-shuffles": "layout",
+    "convolve-by-spectra": "layout",
+    "depth-first": "fusion",
     "encode-sparse": "sparsity",
     "expand-functions": "",
     "fixpoint": "",
@@ -39,6 +41,7 @@ _FOLDERS = {
     "merge-products": "fusion",
     "partition": "sharding",
     "plan-memory": "schedule",
+    "pool-early": "layout",
     "propagate-shardings": "sharding",
     "prune": "sparsity",
     "quantize-dynamic": "quantize",

@@ -150,10 +150,11 @@ def test_passes_and_dialects_do_not_clash_with_xdsl():
 def test_every_kernel_is_of_an_operator():
     from sardonyx.backends.jax import TABLE as jax_table
     from sardonyx.backends.numpy import TABLE as numpy_table
-    from sardonyx.dialects import nhwc, sparse
+    from sardonyx.dialects import fourier, nhwc, sparse
     from sardonyx.dialects.onnx.ops import OPS
 
-    assert {*jax_table, *numpy_table} <= {*OPS, *nhwc.OPS, *sparse.OPS}
+    extensions = (*fourier.OPS, *nhwc.OPS, *sparse.OPS)
+    assert {*jax_table, *numpy_table} <= {*OPS, *extensions}
 
 
 def test_no_vague_names():

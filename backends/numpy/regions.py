@@ -39,6 +39,7 @@ from ..kernels import Kernel
 from ..kernels.apply import kernel_attributes, wanted_outputs
 from ..program import array_literal, origin
 from ..source import Pasted
+from .depth_first import function_by_rows, runs_by_rows
 
 EITHER_IN_PLACE = frozenset(
     f"onnx.{name}" for name in ("Add", "Div", "Max", "Min", "Mul", "Sub", "Sum")
@@ -70,7 +71,14 @@ class RegionEmitter(PythonEmitter):
         super().prepare(main)
         known: dict[str, str] = {}
         for op in main.walk():
-            if isinstance(op, RegionOp) and is_one_kernel(op, self.table):
+            if not isinstance(op, RegionOp):
+                continue
+            if runs_by_rows(op, self.table):
+                given = (op, self.table, self.pasted, self.literal, known)
+                self.functions[op] = RegionFunction(
+                    function_by_rows(*given), {}, ["out"]
+                )
+            elif is_one_kernel(op, self.table):
                 writer = _Writer(op, self.table, self.pasted, self.literal)
                 self.functions[op] = writer.function(known)
 

@@ -58,6 +58,7 @@ PREFIXES = {
     "ai.onnx.preview.training": "onnx_training",
     "com.microsoft": "microsoft",
     "com.microsoft.nchwc": "microsoft_nchwc",
+    "sardonyx.fourier": "fourier",
     "sardonyx.nhwc": "nhwc",
     "sardonyx.sparse": "sparse",
 }

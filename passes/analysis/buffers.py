@@ -57,6 +57,7 @@ FRESH = frozenset(
         FUSED,
         *(f"onnx.{name}" for name in (*_BY_ELEMENT, "Gelu", *_NEW.split())),
         *(f"nhwc.{name}" for name in _IMAGES),
+        "fourier.Conv",
         "sparse.BitmapMatMul",
         "sparse.MatMul",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from ...dialects.onnx import Dim
@@ -15,6 +16,22 @@ def convolution_last(node: Node) -> Work:
     window = product(node.shape(1)[:-1])
     each = plus(times(2, window), int(node.present(2)))
     return Work(times(each, node.result_size()))
+
+
+def by_spectra(node: Node) -> Work:
+    """
+    A product of spectra, and the transforms of images to them and back.
+
+    One of n real points takes ``2.5 n log2 n``; see Frigo and Johnson (2005).
+    """
+    lengths, spectra = node.attribute("lengths"), node.shape(1)
+    points = math.prod(lengths)
+    each = round(2.5 * points * math.log2(points))
+    images = plus(times(*node.shape(0)[:2]), times(*node.result()[:2]))
+    # Of numbers that are real and imaginary, each counted.
+    products = times(4, product(spectra), node.shape(0)[0])
+    bias = node.result_size() if node.present(2) else Dim(())
+    return Work(plus(times(each, images), products, bias))
 
 
 def batch_normalization_last(node: Node) -> Work:
@@ -66,6 +83,7 @@ def expanded(node: Node) -> Work:
 
 
 WORK: Mapping[str, Callable[[Node], Work]] = {
+    "fourier.Conv": by_spectra,
     "microsoft.DynamicQuantizeMatMul": dynamically_quantized,
     "microsoft.FusedMatMul": matmul,
     "microsoft.MatMulInteger16": matmul_integer,

@@ -129,7 +129,7 @@ class _Finder:
         kind = user.name.removeprefix("onnx.")
         if user.name not in ELEMENTWISE or not isinstance(user, OnnxOp):
             return f"{kind} uses its result, which is not elementwise"
-        if (reason := _unfit_form(user)) is not None:
+        if (reason := unfit_form(user)) is not None:
             return reason
         if user.results[0].type != seed.results[0].type:
             return f"{kind}, which uses its result, gives another shape or type"
@@ -167,7 +167,7 @@ class _Finder:
     def _is_seed(self, op: OnnxOp) -> bool:
         """Whether `op` is elementwise and stands in this block, not in a region."""
         fits = op.parent is self.block and op.name in ELEMENTWISE
-        return fits and _unfit_form(op) is None
+        return fits and unfit_form(op) is None
 
     def regions(
         self, products: bool, chains: bool, journal: Journal
@@ -215,7 +215,7 @@ def unfit(kind: Attribute) -> str | None:
     return "its result is a scalar" if not shape else None
 
 
-def _unfit_form(op: OnnxOp) -> str | None:
+def unfit_form(op: OnnxOp) -> str | None:
     """Why an elementwise op is none as it stands here."""
     if any(not is_none(result.type) for result in op.results[1:]):
         return f"a second result of {op.op_type()} is wanted"

@@ -8,11 +8,11 @@ from onnx import helper
 from sardonyx.backends.jax.kernels import KERNELS as JAX
 from sardonyx.backends.kernels import KERNELS, STATIC
 from sardonyx.backends.numpy.kernels import KERNELS as NUMPY
-from sardonyx.dialects import nhwc, sparse
+from sardonyx.dialects import fourier, nhwc, sparse
 from sardonyx.dialects.onnx.ops import OPS as ONNX
 from sardonyx.dialects.onnx.proto import ELEMENT_NAMES
 
-OPS = {**ONNX, **nhwc.OPS, **sparse.OPS}
+OPS = {**ONNX, **fourier.OPS, **nhwc.OPS, **sparse.OPS}
 DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype")
 TABLES = {"shared": KERNELS, "jax": JAX, "numpy": NUMPY}
 EVERY = [(table, name) for table, kernels in TABLES.items() for name in sorted(kernels)]

@@ -179,8 +179,8 @@ def test_every_schema_has_a_class() -> None:
     assert found == wanted
     held = {op.name for dialect in DIALECTS for op in dialect.operations}
     assert held == OPS.keys() | {"onnx.none", "onnx.yield"}
-    # Those of another layout and of sparse weights are ours: their dialects have them.
-    ours = {"sardonyx.nhwc", "sardonyx.sparse"}
+    # Those of another layout, of spectra and of sparse weights are ours.
+    ours = {"sardonyx.fourier", "sardonyx.nhwc", "sardonyx.sparse"}
     assert {domain for domain, _ in wanted} == PREFIXES.keys() - ours
 
 

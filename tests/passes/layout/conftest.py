@@ -12,7 +12,7 @@ from sardonyx.compiler.driver import compile_model, load
 from sardonyx.compiler.exporter import to_proto
 from sardonyx.compiler.pipelines import run_pipeline
 
-SIZES = {"n": 2}
+SIZES = {"n": 2, "q": 40}
 
 
 @pytest.fixture(name="lowered")

@@ -109,3 +109,16 @@ func.func @isolated(%x: tensor<2xf32>) {
   }) : () -> tensor<2xf32>
   func.return
 }
+
+// -----
+
+func.func @rows(%x: tensor<1x4x4x2xf32>, %w: tensor<1x1x2x2xf32>) {
+  // CHECK: found fusion.rows 0 : i64, wanted a number from 1 on
+  %y = fusion.region(%x, %w) {fusion.rows = 0 : i64} ({
+  ^bb0(%a: tensor<1x4x4x2xf32>, %b: tensor<1x1x2x2xf32>):
+    %none = onnx.none : none
+    %c = nhwc.Conv(%a, %b, %none) : (tensor<1x4x4x2xf32>, tensor<1x1x2x2xf32>, none) -> tensor<1x4x4x2xf32>
+    fusion.yield(%c) : (tensor<1x4x4x2xf32>) -> ()
+  }) : (tensor<1x4x4x2xf32>, tensor<1x1x2x2xf32>) -> tensor<1x4x4x2xf32>
+  func.return
+}
