@@ -147,7 +147,11 @@ def _manifest(executable: Executable, folder: Path) -> dict[str, Any]:
         **({"host": list(program.host)} if program.host else {}),
         **({"fixed": list(program.fixed)} if program.fixed else {}),
         **({"buckets": _buckets(program)} if program.buckets else {}),
-        **({"refused": dict(executable.refused)} if executable.refused else {}),
+        **{
+            name: dict(told)
+            for name in ("refused", "considered")
+            if (told := getattr(executable, name))
+        },
         "versions": _versions(executable.backend),
         "hash": {name: _hash(folder / name) for name in HASHED},
     }

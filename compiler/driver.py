@@ -60,6 +60,8 @@ class Executable:
     """How long each stage took."""
     refused: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What `--refuse-slower` measured before, for the manifest; else nothing."""
+    considered: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What -O3 was chosen among, for the manifest; see `cost.choose`."""
 
     def __repr__(self) -> str:
         takes = ", ".join(map(str, self.inputs))
@@ -253,23 +255,31 @@ def compile_model(
         specialize(model, dims)
     # Padding is looked at before passes write the graph in other operators.
     padded = buckets_of(model, buckets) if buckets else None
-    spec = chosen_spec(model, backend, pipeline)
+    spec, considered = choice_of(model, backend, pipeline)
     passes = run_pipeline(model, spec, instruments)
     start = _lap(seconds, "passes", start)
     program = lower(model, backend, vmap, padded, memory_limit)
     _lap(seconds, "lower", start)
-    return Executable(model, backend, spec, program, passes, seconds)
+    made = Executable(model, backend, spec, program, passes, seconds)
+    made.considered = considered
+    return made
 
 
 def chosen_spec(model: Model, backend: str, pipeline: str) -> str:
     """
     The spec that `pipeline` stands for; of -O3 what the cost model chooses.
     """
+    return choice_of(model, backend, pipeline)[0]
+
+
+def choice_of(model: Model, backend: str, pipeline: str) -> tuple[str, dict[str, Any]]:
+    """As `chosen_spec`, and what it was chosen among: see `cost.choose.Chosen`."""
     if pipeline != CHOOSING:
-        return spec_of(pipeline, backend)
+        return spec_of(pipeline, backend), {}
     from .cost.choose import choose
 
-    return choose(model, backend).spec
+    found = choose(model, backend)
+    return found.spec, found.as_json()
 
 
 def specialize(model: Model, dims: Mapping[str, int]) -> None:

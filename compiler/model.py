@@ -85,8 +85,10 @@ def _values(
     word: str,
 ) -> tuple[Value, ...]:
     values: list[Value] = []
+    # A module that was written by hand may have none, or an empty list.
+    held = () if attributes is None else attributes.data
     for index, kind in enumerate(types):
-        entries = None if attributes is None else attributes.data[index].data
+        entries = held[index].data if index < len(held) else None
         name = None if entries is None else entries.get("onnx.name")
         text = attr_text(name) if isinstance(name, StringAttr) else f"{word}{index}"
         values.append(Value(text, kind))

@@ -31,7 +31,7 @@ from .importer import import_model
 from .model import Model
 from .pipelines import XDSL_PASSES, Instrument, all_passes, passes_in, run_pipeline
 from .plugins import load_plugins
-from .show import err, progress, tell_line
+from .show import err, progress, show_lost, tell_line
 from .text import (
     load_weights,
     parse_error_text,
@@ -177,6 +177,7 @@ class OptMain(xDSLOptMain):
         if self._counts and self.args.json:
             sys.stderr.write(json.dumps(statistics(runs), indent=2) + "\n")
             return
+        show_lost(runs)
         if self.args.statistics:
             err.print(statistics_table(runs))
         if self.args.timing:

@@ -154,6 +154,8 @@ class PassRun:
     """The rewrites that it made and the near misses, where the pass is one of ours."""
     verify_seconds: float = 0.0
     """How long verifying the module took then."""
+    lost: tuple[str, ...] = ()
+    """The shardings that no value has any more: a line for each."""
 
     @property
     def name(self) -> str:
@@ -382,6 +384,7 @@ class _Runner:
 
     def _run(self, place: int, one: ModulePass) -> PassRun:
         model, before = self.model, count_ops(self.model)
+        noted = _noted(model)
         start = time.perf_counter()
         one.apply(model.context, model.module)
         done = time.perf_counter()
@@ -392,9 +395,9 @@ class _Runner:
             _verify(model, one)
         verified = time.perf_counter()
         spent = done - start
-        return PassRun(
-            place, spec_text(one), spent, before, after, journal, verified - done
-        )
+        spec, verifying = spec_text(one), verified - done
+        gone = noted() if noted is not None else ()
+        return PassRun(place, spec, spent, before, after, journal, verifying, gone)
 
     def _until_settled(self, group: FixpointPass) -> None:
         passes = parse_pipeline(spec_of(group.passes))
@@ -412,6 +415,17 @@ class _Runner:
         """What differs when the module does, beside what journals tell."""
         module = self.model.module
         return sum(1 for _ in module.walk()) if telling else str(module)
+
+
+def _noted(model: Model) -> Callable[[], tuple[str, ...]] | None:
+    """What tells, after a pass, which shardings it has lost; None without a mesh."""
+    module = model.module
+    if not any(op.name == "sdy.mesh" for op in module.ops):
+        return None
+    from ..passes.sharding.lost import lost, noted_in
+
+    before = noted_in(module) or []
+    return lambda: tuple(map(str, lost(before, module)))
 
 
 def _tells(one: ModulePass) -> bool:

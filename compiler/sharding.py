@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from ..dialects.errors import SardonyxError
 from .pipelines import spec_of, spec_text
 
-PLANS = {"data": "shard-data", "tensor": "shard-tensor", "sequence": "shard-sequence"}
-"""The pass that annotates for each plan."""
+PLANS = {
+    "data": "shard-data{size=N}",
+    "tensor": "shard-tensor{size=N}",
+    "tensor-tokens": "shard-tensor{size=N scatter=true}",
+    "sequence": "shard-sequence{size=N}",
+}
+"""The pass that annotates for each plan of size N."""
 
 AS_NOTED = "model"
 """What ``--shard`` is told to take the shardings that the model's file has."""
@@ -146,7 +151,7 @@ def sharded(pipeline: str, shards: Shards) -> str:
 
     if not shards:
         return pipeline
-    plans = [f"{PLANS[plan]}{{size={size}}}" for plan, size in shards.plans]
+    plans = [PLANS[plan].replace("N", str(size)) for plan, size in shards.plans]
     if shards.values or shards.noted:
         # Without anything to say, it still wants that there is a mesh.
         plans.insert(0, spec_text(ShardValuesPass(shards.values, shards.mesh)))

@@ -25,6 +25,7 @@ from ..backends.runtime import summary
 
 if TYPE_CHECKING:
     from ..passes.sharding.traffic import Collective
+    from .pipelines import PassRun
 
 # Where there is no terminal nothing is cut: whoever reads the lines has room.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
@@ -65,6 +66,16 @@ def show_traffic(found: Sequence[Collective]) -> None:
     out.print(table)
     total = round(sum(one.sent for one in found))
     show(f"{len(found)} collectives; each device sends {total:,} bytes")
+
+
+def show_lost(runs: Sequence[PassRun]) -> None:
+    """On stderr, a line for each pass that lost shardings; nothing for none."""
+    for run in runs:
+        if run.lost:
+            first, more = printable(run.lost[0]), len(run.lost) - 1
+            others = f" (and {more} more)" if more else ""
+            text = f"{run.name} lost shardings: {first}{others}"
+            err.print(text, markup=False, soft_wrap=True)
 
 
 def text_of(value: Any) -> str:

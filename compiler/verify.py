@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr
 from xdsl.dialects.func import ReturnOp
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import Attribute, OpResult, SSAValue
 
 from ..dialects.errors import SardonyxError
 from ..dialects.fusion import inline_regions
@@ -29,7 +29,7 @@ from .driver import (
     random_by_name,
     specialize,
 )
-from .model import Model, name_entry
+from .model import Model, Value, name_entry
 from .oracle import graph_tensors, run_oracle
 from .pipelines import Instrument, run_pipeline
 
@@ -130,6 +130,8 @@ def verify(
             "(--original)"
         )
     model = load(source)
+    if original is not None:
+        name_as(model, original)
     if dims:
         specialize(model, dims)
     names = [value.name for value in model.outputs]
@@ -153,6 +155,43 @@ def verify(
     ]
     judged = _softened(compared, watched, wanted)
     return Verification(judged, backend, spec, against)
+
+
+def name_as(model: Model, original: str | Path | onnx.ModelProto) -> None:
+    """
+    Give the inputs and outputs that have no names those of `original`, by their places.
+
+    A module that was written by hand may have none. Raises SardonyxError where the file
+    has more of them or fewer.
+    """
+    main = model.main
+    ours = (
+        _entries(main.arg_attrs, model.inputs),
+        _entries(main.res_attrs, model.outputs),
+    )
+    if all("onnx.name" in entry for entries in ours for entry in entries):
+        return
+    file = load(original)
+    named: list[ArrayAttr[DictionaryAttr]] = []
+    rows = zip(("inputs", "outputs"), ours, (file.inputs, file.outputs), strict=True)
+    for word, entries, values in rows:
+        if len(entries) != len(values):
+            raise SardonyxError(
+                f"found {len(entries)} {word}, not all with names, wanted "
+                f"{len(values)} as in the original"
+            )
+        pairs = zip(entries, values, strict=True)
+        whole = [{**name_entry(value.name).data, **entry} for entry, value in pairs]
+        named.append(ArrayAttr(map(DictionaryAttr, whole)))
+    main.arg_attrs, main.res_attrs = named
+
+
+def _entries(
+    held: ArrayAttr[DictionaryAttr] | None, values: Sequence[Value]
+) -> list[dict[str, Attribute]]:
+    """What is said of each of a function's inputs or outputs."""
+    entries = [] if held is None else [dict(entry.data) for entry in held.data]
+    return [*entries, *({} for _ in values[len(entries) :])]
 
 
 def compare(

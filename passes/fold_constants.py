@@ -37,6 +37,7 @@ from ..dialects.onnx.types import (
     is_none,
     static_shape,
 )
+from ..dialects.sdy import carry
 from .patterns import Declined, journal_of
 
 _HELD = frozenset(SCHEMAS["onnx.Constant"].type_constraints[0].allowed_type_strs)
@@ -291,5 +292,6 @@ def _replace(
         new.name_hint = old.name_hint
         if old.type != new.type:
             new = Rewriter.replace_value_with_new_type(new, old.type)
+        carry(old, new)
         old.replace_all_uses_with(new)
     Rewriter.erase_op(op)

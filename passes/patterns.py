@@ -28,6 +28,7 @@ from xdsl.traits import is_side_effect_free
 from ..dialects.onnx import OnnxBuilder, OnnxContext, OnnxOp, WeightStore
 from ..dialects.onnx.journal import Declined, Journal
 from ..dialects.onnx.provenance import fused
+from ..dialects.sdy import carry
 
 __all__ = ["Declined", "OnnxPattern", "erase_dead", "journal_of", "rewrite_module"]
 
@@ -89,6 +90,7 @@ class OnnxPattern(RewritePattern, ABC, Generic[Found]):
                 # What is declared or was inferred of the old value still holds.
                 new = Rewriter.replace_value_with_new_type(new, old.type)
             new.name_hint = new.name_hint or old.name_hint
+            carry(old, new)
             rewriter.replace_all_uses_with(old, new)
         erase_dead(op, rewriter)
 

@@ -55,6 +55,22 @@ def all_slice(x: Any, axes: Sequence[Sequence[str]]) -> Any:
     return x
 
 
+def reduce_scatter(x: Any, axes: Sequence[Sequence[str]]) -> Any:
+    """This device's part of the sum of every `x`, along the axes of each dimension."""
+    parallel: Any = lax
+    processes: Any = jax.process_count  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if processes() > 1 and jax.default_backend() == "cpu":
+        # XLA's own between processes on CPUs gave wrong data: jax-ml/jax#40830.
+        summed = tuple(name for names in axes for name in names)
+        return all_slice(parallel.psum(x, summed), axes)
+    for dim, names in enumerate(axes):
+        if names:
+            x = parallel.psum_scatter(
+                x, tuple(names), scatter_dimension=dim, tiled=True
+            )
+    return x
+
+
 @dataclass
 class ShardedEmitter(JaxEmitter):
     """Writes functions that are one `sdy.manual_computation`."""
@@ -115,10 +131,8 @@ class ShardedEmitter(JaxEmitter):
             case AllSliceOp():
                 return f"{self.pasted.add(all_slice)}({value}, {op.lists.data!a})"
             case _:
-                # XLA's reduce-scatter on several CPU processes gave wrong data
-                # (jax-ml/jax#40830): the same, by an all-reduce of which a part stays.
-                summed = f"lax.psum({value}, {axes})"
-                return f"{self.pasted.add(all_slice)}({summed}, {op.lists.data!a})"
+                name = self.pasted.add(reduce_scatter)
+                return f"{name}({value}, {op.lists.data!a})"
 
 
 def _specs(shardings: Sequence[Sharding]) -> str:

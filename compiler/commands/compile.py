@@ -20,6 +20,7 @@ from ..show import (
     progress,
     shape_text,
     show,
+    show_lost,
     show_traffic,
     telling,
     working,
@@ -87,6 +88,7 @@ def compile(
     Compile MODEL into a folder with a readable program that runs without sardonyx.
     """
     from ...passes.sharding.traffic import collectives
+    from ..debug.considered_table import show_considered
     from ..debug.refuse_table import show_refusal
     from ..debug.reproducer import plugin_words
     from ..debug.trial import Inputs
@@ -122,6 +124,7 @@ def compile(
         )
     if refusal is not None:
         executable.refused = refusal.as_json()
+        executable.considered = refusal.considered
     store = executable.model.context.store
     total = sum(store[key].file_bytes for key in weight_keys(executable))
     with progress(f"writing {output}", total) as advance:
@@ -132,7 +135,9 @@ def compile(
         for spec in specs:
             kind = f"{spec.dtype}{shape_text(spec.shape)}"
             show(f"  {word:6} {printable(spec.name)}: {kind}")
+    show_lost(executable.passes)
     show_traffic(list(collectives(executable.model.module)))
+    show_considered(executable.considered, statistics)
     if statistics:
         out.print(statistics_table(executable.passes))
     if timing:

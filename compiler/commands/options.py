@@ -74,9 +74,9 @@ ShardOption = Annotated[
         "--shard",
         metavar="PLAN=N",
         help="Divide the model over N devices: data (the batch), tensor (weights), "
-        "sequence (Ulysses). Several make a grid. Or 'NAME=[{\"x\"},{}]': divide an "
-        "input's or a node's first dimension along axis x of --mesh; or 'model': as "
-        "the ONNX file says.",
+        "tensor-tokens (and tokens between), sequence (Ulysses). Several make a grid. "
+        "Or 'NAME=[{\"x\"},{}]': divide an input's or a node's first dimension along "
+        "axis x of --mesh; or 'model': as the ONNX file says.",
     ),
 ]
 MeshOption = Annotated[

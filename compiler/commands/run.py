@@ -24,7 +24,15 @@ from ..arguments import (
 from ..artifact import load_artifact
 from ..driver import call_by_name, compile_model
 from ..sharding import make_devices, parse_shards, sharded
-from ..show import describe_array, print_json, printable, show, text_of, working
+from ..show import (
+    describe_array,
+    print_json,
+    printable,
+    show,
+    show_lost,
+    text_of,
+    working,
+)
 from .options import (
     Backend,
     BucketOption,
@@ -95,6 +103,7 @@ def run(
                 instruments=[crash],
                 buckets=parse_buckets(bucket),
             )
+        show_lost(executable.passes)
     given = read_inputs(inputs or [], executable.inputs)
     arrays = random_for(executable, dims, seed, given)
     with working("running"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from ...dialects.errors import SardonyxError
 from ...passes.sparsity.encode_sparse import EncodeSparsePass
@@ -14,18 +12,24 @@ from ...passes.sparsity.importance import METHODS
 from ...passes.sparsity.patterns import PATTERNS
 from ...passes.sparsity.prune import PrunePass
 from ..arguments import Level, fraction, parse_dims, positive
-from ..compression.plans import apply_plan
 from ..pipelines import run_pipeline, spec_text
-from ..show import out, print_json, printable, show, working
+from ..show import print_json, show
 from ..sparsify.plans import GOALS, plan_of
-from ..sparsify.report import Report, report_of
+from ..sparsify.report import layer_names, report_of
 from .compressing import (
     Calibrations,
     DataOption,
+    EvaluateOption,
     ExcludeOption,
+    MaxDropOption,
+    MetricOption,
     OutputOption,
+    Work,
+    budget_json,
     data_for,
     optimized,
+    show_budget,
+    show_layers,
     write,
 )
 from .options import (
@@ -74,6 +78,9 @@ def sparsify(
         list[str] | None, typer.Option(metavar="NODE", help="Prune these alone.")
     ] = None,
     exclude: ExcludeOption = None,
+    max_drop: MaxDropOption = None,
+    evaluate: EvaluateOption = None,
+    metric: MetricOption = "error",
     dim: DimOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,14 +91,14 @@ def sparsify(
     if goal not in GOALS:
         raise SardonyxError(f"found --encode {goal!r}, wanted {', '.join(GOALS)}")
     prune = PrunePass(method, pattern, sparsity, group, run)
-    plan = plan_of(prune, regroup)
+    plan = plan_of(prune, regroup, milder=max_drop is not None)
     before = optimized(model, level.name, parse_dims(dim))
     data = data_for(plan, calibrate, before, "method")
     calibrations = Calibrations(data, output)
-    with working(f"pruning {model}"):
-        applied = apply_plan(
-            plan, before, calibrations.measure, tuple(only or ()), tuple(exclude or ())
-        )
+    work = Work(plan, before, calibrations, layer_names(before))
+    work.only, work.exclude = tuple(only or ()), tuple(exclude or ())
+    chosen = work.chosen(f"pruning {model}", max_drop, evaluate, metric)
+    applied = chosen.applied
     specs = [level.name, applied.spec]
     if goal != "none":
         specs.append(f"{spec_text(EncodeSparsePass(goal, backend=backend.value))},dce")
@@ -101,30 +108,13 @@ def sparsify(
     write(applied.model, output, backend.value)
     spec = ",".join(specs)
     if as_json:
-        print_json(found.as_json() | {"pipeline": spec})
+        budget = budget_json(chosen, max_drop, metric)
+        print_json(found.as_json() | {"pipeline": spec} | budget)
         return
-    _print_report(found)
-    show(f"wrote {output}; the same again: sardonyx compile {model} -p '{spec}'")
-
-
-def _print_report(found: Report) -> None:
-    table = Table(box=None)
-    table.add_column("layer", overflow="fold")
-    for column in ("", "stored as", "density", "bytes", "of", "SNR, dB"):
-        table.add_column(column, justify="left" if column == "stored as" else "right")
-    for layer in found.layers:
-        noise = layer.decibels
-        table.add_row(
-            escape(printable(layer.node)),
-            layer.operator,
-            layer.stored,
-            f"{layer.density:.3f}",
-            f"{layer.bytes_after}",
-            f"{layer.bytes_before}",
-            "" if noise is None else f"{noise:.1f}",
-        )
-    out.print(table)
+    show_layers(found, chosen)
     show(
         f"weights: {found.bytes_after} of {found.bytes_before} bytes; of those of "
         f"products {found.density:.1%} are kept"
     )
+    show_budget(chosen, max_drop, metric, "pruned by half as much")
+    show(f"wrote {output}; the same again: sardonyx compile {model} -p '{spec}'")

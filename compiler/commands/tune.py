@@ -22,7 +22,13 @@ from ..quantize.budget import Judge
 from ..quantize.data import Batches, DataError, read_batches
 from ..quantize.metrics import LABELS
 from ..show import counting, out, print_json, printable, show
-from .compressing import Calibrations, DataOption, optimized
+from .compressing import (
+    Calibrations,
+    DataOption,
+    EvaluateOption,
+    MetricOption,
+    optimized,
+)
 from .options import (
     Backend,
     BackendOption,
@@ -31,7 +37,6 @@ from .options import (
     JsonOption,
     ModelPath,
 )
-from .quantize import EvaluateOption, MetricOption
 
 
 def tune(

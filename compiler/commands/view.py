@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,9 +108,10 @@ def view(
             raise SardonyxError(f"view: found half of the peaks, wanted {wanted}")
         peaks = Peaks(1e9 * peak_gflops, 1e9 * bandwidth, "as the command line says")
     given = None if profile is None else read_profile(profile)
-    pipeline, chosen, refused = pipeline_of(level, passes), backend.value, None
+    pipeline, chosen = pipeline_of(level, passes), backend.value
+    told: Mapping[str, Any] = {}
     if artifact is not None:
-        pipeline, chosen, refused = written(artifact)
+        pipeline, chosen, told = written(artifact)
     shards = parse_shards(shard, devices, mesh)
     if shards and artifact is not None:
         raise SardonyxError(f"{artifact}: an artifact is compiled: no --shard")
@@ -118,15 +120,23 @@ def view(
     wanted = None if target is None else Wanted(read_target(target), *chart)
     with working(f"looking at {model}"):
         content = build_report(
-            model, pipeline, parse_dims(dim), chosen, given, peaks, refused, wanted
+            model,
+            pipeline,
+            parse_dims(dim),
+            chosen,
+            given,
+            peaks,
+            told.get("refused"),
+            wanted,
+            told.get("considered"),
         )
         write_report(output, content)
     show(f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, open it in a browser")
 
 
-def written(folder: Path) -> tuple[str, str, dict[str, Any] | None]:
+def written(folder: Path) -> tuple[str, str, Mapping[str, Any]]:
     """
-    The pipeline and the backend of an artifact, and what was measured of its passes.
+    The pipeline and the backend of an artifact, and its manifest.
 
     Raises ArtifactError for a folder that is none. Its program is not run.
     """
@@ -137,4 +147,4 @@ def written(folder: Path) -> tuple[str, str, dict[str, Any] | None]:
         raise ArtifactError(
             f"{folder}: the manifest cannot be used: {error}"
         ) from error
-    return pipeline, backend.value, manifest.get("refused")
+    return pipeline, backend.value, manifest

@@ -1,8 +1,10 @@
-"""What layers lost: their bytes, and the noise in their results."""
+"""What became of layers: how they are stored, their bytes, their results' noise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from xdsl.ir import SSAValue
 
@@ -13,6 +15,59 @@ from ..driver import Executable, call_by_name, lower
 from ..model import Model
 from ..text import used_weights
 from ..verify import expose
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One product before and after."""
+
+    node: str
+    """The name of its ONNX node, or what its value is called."""
+    operator: str
+    stored: str
+    """How its weight is: ``int8, axis 1``, ``group_shared 128 512``, ``float32`` …"""
+    elements: int
+    bytes_before: int
+    bytes_after: int
+    """With scales, zero points, indices and masks."""
+    decibels: float | None
+    """The signal to noise of its result, earlier layers' noise included."""
+    density: float = 1.0
+    """The part of the weight's elements that is not 0, or that is stored."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The layers, and the bytes of all weights."""
+
+    layers: tuple[Layer, ...]
+    bytes_before: int
+    bytes_after: int
+
+    @property
+    def bits_per_weight(self) -> float:
+        """On disk, over the elements of the products' weights."""
+        return 8 * sum(layer.bytes_after for layer in self.layers) / self._elements
+
+    @property
+    def density(self) -> float:
+        """Of all products' weights together."""
+        kept = sum(layer.density * layer.elements for layer in self.layers)
+        return kept / self._elements
+
+    @property
+    def _elements(self) -> int:
+        return max(sum(layer.elements for layer in self.layers), 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "bytes_before": self.bytes_before,
+            "bytes_after": self.bytes_after,
+            "bits_per_weight": self.bits_per_weight,
+            "density": self.density,
+            "layers": [asdict(layer) for layer in self.layers],
+        }
 
 
 def weight_bytes(model: Model) -> int:

@@ -45,7 +45,10 @@ class Plan:
 
     stages: tuple[Stage, ...]
     wide: ModulePass | None = None
-    """What quantizes products to more bits, where the scheme loses too much."""
+    """
+    What compresses products less, where the scheme loses too much; it looks at the
+    calibration of the last stage.
+    """
 
     @property
     def calibrates(self) -> bool:
@@ -76,22 +79,25 @@ def apply_plan(
     widen: tuple[str, ...] = (),
 ) -> Applied:
     """
-    Compress a copy of `model`; the nodes in `exclude` stay, those in `widen` get more
-    bits.
+    Compress a copy of `model`; the nodes in `exclude` stay, those in `widen` are
+    compressed less.
 
     What the stages before the last do is the same for all choices of nodes.
     """
     copy, specs, declined = model.clone(), list[str](), tuple[str, ...]()
+    measured: dict[str, Any] = {}
     for place, stage in enumerate(plan.stages):
-        options: dict[str, Any] = {}
+        measured = {}
         if stage.calibrates:
-            options["calibration"] = str(measure(copy, stage.second, place))
+            measured["calibration"] = str(measure(copy, stage.second, place))
+        options = dict(measured)
         if place == len(plan.stages) - 1:
             options |= {"only": only, "exclude": (*exclude, *widen)}
         spec, declined = _run(copy, replace(stage.one, **options))
         specs.append(spec)
     if widen and plan.wide is not None:
-        specs.append(_run(copy, replace(plan.wide, only=widen))[0])
+        known = measured if Stage(plan.wide).calibrates else {}
+        specs.append(_run(copy, replace(plan.wide, only=widen, **known))[0])
     run_pipeline(copy, ",".join(CLEANUP))
     return Applied(copy, ",".join([*specs, *CLEANUP]), declined)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..model import Model
 from ..pipelines import SOMETIMES, spec_of
@@ -37,6 +38,18 @@ class Chosen:
     spec: str
     considered: tuple[Considered, ...]
     """-O2's first; none where nothing is to be chosen."""
+    taken: int = 0
+    """The place of what was chosen."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What was considered, for JSON; empty where nothing was."""
+        if not self.considered:
+            return {}
+        choices = [
+            {"choice": c.told, "predicted_ms": 1e3 * c.seconds, "reason": c.reason}
+            for c in self.considered
+        ]
+        return {"taken": self.taken, "choices": choices}
 
 
 def choose(model: Model, backend: str) -> Chosen:
@@ -57,15 +70,22 @@ def choose(model: Model, backend: str) -> Chosen:
         Considered(space.told(one.choice), one.seconds, one.prediction.reason)
         for one in found
     )
-    return Chosen(found[_best(found)].spec, told)
+    taken = _best(found)
+    return Chosen(found[taken].spec, told, taken)
 
 
 def _best(found: Sequence[Ranked]) -> int:
-    """The place of the fastest that is judged, if it gains enough on the first."""
+    """The place of the preferred one of those that are judged, and the first."""
     judged = [
-        (one.seconds, place)
+        place
         for place, one in enumerate(found)
-        if not one.prediction.reason
+        if not (place and one.prediction.reason)
     ]
-    enough = (1 - LEAST_GAIN) * found[0].seconds
-    return min((one for one in judged if one[0] < enough), default=(0.0, 0))[1]
+    return judged[preferred([found[place].seconds for place in judged])]
+
+
+def preferred(seconds: Sequence[float]) -> int:
+    """The place of the least of `seconds`, if it gains enough on the first."""
+    enough = (1 - LEAST_GAIN) * seconds[0]
+    gaining = [(one, place) for place, one in enumerate(seconds) if one < enough]
+    return min(gaining, default=(0.0, 0))[1]

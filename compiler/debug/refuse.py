@@ -30,7 +30,7 @@ from ...dialects.onnx.provenance import node_names
 from ..arguments import random_for, read_inputs
 from ..bench.machine import describe_machine
 from ..bench.protocol import Report, quiet
-from ..driver import Executable, chosen_spec, compile_model, load, specialize
+from ..driver import Executable, choice_of, compile_model, load, specialize
 from ..model import Model
 from ..pipelines import (
     SOMETIMES,
@@ -119,6 +119,8 @@ class Refusal:
     threads: int
     seconds: float
     """How long all of it took."""
+    considered: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the cost model chose the first pipeline among: see `cost.choose`."""
 
     def as_json(self) -> dict[str, Any]:
         """The fields, for JSON."""
@@ -371,7 +373,7 @@ def refuse_slower(
         made = compile_model(model, backend, spec, None, vmap, looking, buckets)
         return Built(passes, made, noted, ast.dump(ast.parse(made.source)))
 
-    spec = chosen_spec(model, backend, pipeline)
+    spec, considered = choice_of(model, backend, pipeline)
     first = build(parse_pipeline(spec), instruments)
     given = inputs or Inputs()
     held = read_inputs(given.files, first.executable.inputs)
@@ -386,4 +388,5 @@ def refuse_slower(
         tuple((n, str(a.dtype), tuple(a.shape)) for n, a in arrays.items()),
         everyone,
         time.perf_counter() - start,
+        considered,
     )

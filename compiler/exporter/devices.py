@@ -17,10 +17,10 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from ...dialects.onnx.proto import type_to_proto
 from ...dialects.onnx.text import attr_text
 from ...dialects.onnx.types import is_none
-from ...dialects.sdy import Mesh, Sharding, ShardingAttr
+from ...dialects.sdy import Mesh, Sharding, ShardingAttr, sharding_of
 from ...dialects.sdy.devices import AXES, CONFIGURATIONS, OPERANDS, STAGE
 from ...dialects.sdy.shardings import part
-from ...passes.sharding.layouts import mesh_in, sharding_of
+from ...passes.sharding.layouts import mesh_in
 
 IR_VERSION = 11
 """The first whose files may say anything of devices."""

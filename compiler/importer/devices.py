@@ -33,10 +33,16 @@ from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
 
 from ...dialects.onnx.text import text_attr
 from ...dialects.onnx.types import shape_of
-from ...dialects.sdy import Mesh, MeshOp, Sharding, ShardingAttr
+from ...dialects.sdy import (
+    Mesh,
+    MeshOp,
+    Sharding,
+    ShardingAttr,
+    annotate,
+    sharding_of,
+)
 from ...dialects.sdy.devices import AXES, CONFIGURATIONS, OPERANDS, STAGE
 from ...dialects.sdy.shardings import MAX_DEVICES
-from ...passes.sharding.layouts import annotate, sharding_of
 from .files import ModelError
 
 Digit: TypeAlias = tuple[int, int]

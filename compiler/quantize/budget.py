@@ -1,8 +1,8 @@
 """
-Which layers may be quantized: the most sensitive are left out until a budget holds.
+Which layers may be compressed: the most sensitive are left out until a budget holds.
 
-Each layer is quantized alone and its drop measured; then the fewest of the most
-sensitive ones get more bits or, where that is not enough, stay as they are.
+Each layer is quantized, or pruned, alone and its drop measured; then the fewest of the
+most sensitive ones are compressed less or, where that is not enough, stay as they are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BudgetError(SardonyxError):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A quantized model within its budget, and what that took."""
+    """A compressed model within its budget, and what that took."""
 
     applied: Applied
     drop: float
@@ -79,8 +79,8 @@ def _outputs(model: Model, batches: Batches) -> tuple[tuple[Array, ...], ...]:
     )
 
 
-Quantize = Callable[[tuple[str, ...], tuple[str, ...], tuple[str, ...]], Applied]
-"""Quantizes ``only``, without ``exclude``, with ``widen`` in more bits."""
+Compress = Callable[[tuple[str, ...], tuple[str, ...], tuple[str, ...]], Applied]
+"""Compresses ``only``, without ``exclude``, and ``widen`` less."""
 
 
 def layer_names(model: Model) -> tuple[str, ...]:
@@ -91,51 +91,51 @@ def layer_names(model: Model) -> tuple[str, ...]:
 
 
 def sensitivity(
-    layers: Sequence[str], quantize: Quantize, judge: Judge, told: Told = unheard
+    layers: Sequence[str], compress: Compress, judge: Judge, told: Told = unheard
 ) -> tuple[tuple[str, float], ...]:
-    """The drop of each layer quantized alone, the largest first."""
+    """The drop of each layer compressed alone, the largest first."""
     drops: list[tuple[str, float]] = []
     for layer in layers:
-        drops.append((layer, judge.drop(quantize((layer,), (), ()).model)))
+        drops.append((layer, judge.drop(compress((layer,), (), ()).model)))
         told(1)
     return tuple(sorted(drops, key=lambda pair: (-pair[1], pair[0])))
 
 
 def within_budget(
     layers: Sequence[str],
-    quantize: Quantize,
+    compress: Compress,
     judge: Judge,
     max_drop: float,
     widens: bool,
     told: Told = unheard,
 ) -> Chosen:
     """
-    The quantized model whose drop is at most `max_drop` percent.
+    The compressed model whose drop is at most `max_drop` percent.
 
-    With `widens`, layers get more bits before any is left out. Raises BudgetError if
-    not even the model as it was is within the budget.
+    With `widens`, layers are compressed less before any is left out. Raises BudgetError
+    if not even the model as it was is within the budget.
     """
-    whole = quantize((), (), ())
+    whole = compress((), (), ())
     drop = judge.drop(whole.model)
     if drop <= max_drop:
         return Chosen(whole, drop)
-    ranked = sensitivity(layers, quantize, judge, told)
+    ranked = sensitivity(layers, compress, judge, told)
     order = [layer for layer, _ in ranked]
     if widens:
-        found = _fewest(order, lambda some: quantize((), (), some), judge, max_drop)
+        found = _fewest(order, lambda some: compress((), (), some), judge, max_drop)
         if found is not None:
             applied, drop, count = found
             return Chosen(applied, drop, (), tuple(order[:count]), ranked)
     rest = tuple(order) if widens else ()
 
     def leave_out(some: tuple[str, ...]) -> Applied:
-        return quantize((), some, tuple(one for one in rest if one not in some))
+        return compress((), some, tuple(one for one in rest if one not in some))
 
     found = _fewest(order, leave_out, judge, max_drop)
     if found is None:
         raise BudgetError(
-            f"found a drop over {max_drop} % with no layer quantized, wanted a larger "
-            "--max-drop"
+            f"found a drop over {max_drop} % with every layer as it was, wanted a "
+            "larger --max-drop"
         )
     applied, drop, count = found
     out = tuple(order[:count])
@@ -145,20 +145,20 @@ def within_budget(
 
 def _fewest(
     order: Sequence[str],
-    quantize: Callable[[tuple[str, ...]], Applied],
+    compress: Callable[[tuple[str, ...]], Applied],
     judge: Judge,
     max_drop: float,
 ) -> tuple[Applied, float, int] | None:
     """The shortest beginning of `order` that is enough, by halving; None if none is."""
     low, high = 0, len(order)
     best: tuple[Applied, float, int] | None = None
-    applied = quantize(tuple(order))
+    applied = compress(tuple(order))
     if (drop := judge.drop(applied.model)) > max_drop:
         return None
     best = (applied, drop, high)
     while high - low > 1:
         middle = (low + high) // 2
-        applied = quantize(tuple(order[:middle]))
+        applied = compress(tuple(order[:middle]))
         if (drop := judge.drop(applied.model)) <= max_drop:
             best, high = (applied, drop, middle), middle
         else:

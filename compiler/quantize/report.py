@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from ...dialects.onnx import OnnxOp
 from ...dialects.onnx.provenance import node_names
@@ -14,53 +12,8 @@ from ...passes.facts import name_of
 from ...passes.quantize.names import value_names
 from ...passes.quantize.products import products_in
 from ...passes.quantize.schemes import constant_bytes, schemes_in
-from ..compression.layers import decibels, weight_bytes
+from ..compression.layers import Layer, Report, decibels, weight_bytes
 from ..model import Model
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One product before and after."""
-
-    node: str
-    """The name of its ONNX node, or what its value is called."""
-    operator: str
-    scheme: str
-    """How its weight is stored: ``int8, axis 1``; ``float32`` if as before."""
-    elements: int
-    bytes_before: int
-    bytes_after: int
-    """With scales and zero points."""
-    decibels: float | None
-    """The signal to noise of its result, earlier layers' noise included."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields, for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Report:
-    """The layers, and the bytes of all weights."""
-
-    layers: tuple[Layer, ...]
-    bytes_before: int
-    bytes_after: int
-
-    @property
-    def bits_per_weight(self) -> float:
-        """On disk, over the elements of the products' weights."""
-        elements = sum(layer.elements for layer in self.layers)
-        return 8 * sum(layer.bytes_after for layer in self.layers) / max(elements, 1)
-
-    def as_json(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "bytes_before": self.bytes_before,
-            "bytes_after": self.bytes_after,
-            "bits_per_weight": self.bits_per_weight,
-            "layers": [layer.as_json() for layer in self.layers],
-        }
 
 
 def report_of(

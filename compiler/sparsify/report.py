@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,57 +14,9 @@ from ...dialects.sparse import SparseOp
 from ...passes.patterns import Declined
 from ...passes.quantize.names import value_names
 from ...passes.quantize.products import ALL
-from ...passes.sparsity.weights import ROOTS, weighted
-from ..compression.layers import decibels, weight_bytes
+from ...passes.sparsity.weights import ROOTS, Weighted, weighted
+from ..compression.layers import Layer, Report, decibels, weight_bytes
 from ..model import Model
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One product before and after."""
-
-    node: str
-    """The name of its ONNX node, or what its value is called."""
-    operator: str
-    stored: str
-    """An encoding, as ``group_shared 128 512``; ``dense`` where zeros are stored."""
-    density: float
-    """The part of the weight's elements that is not 0, or that is stored."""
-    elements: int
-    bytes_before: int
-    bytes_after: int
-    """With indices and masks."""
-    decibels: float | None
-    """The signal to noise of its result, earlier layers' noise included."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields, for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Report:
-    """The layers, and the bytes of all weights."""
-
-    layers: tuple[Layer, ...]
-    bytes_before: int
-    bytes_after: int
-
-    @property
-    def density(self) -> float:
-        """Of all products' weights together."""
-        elements = sum(layer.elements for layer in self.layers)
-        kept = sum(layer.density * layer.elements for layer in self.layers)
-        return kept / max(elements, 1)
-
-    def as_json(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "bytes_before": self.bytes_before,
-            "bytes_after": self.bytes_after,
-            "density": self.density,
-            "layers": [layer.as_json() for layer in self.layers],
-        }
 
 
 def report_of(
@@ -76,13 +27,7 @@ def report_of(
 
     With a `batch` both run on it, and results are compared.
     """
-    names = value_names(before.module)
-    products = [
-        found
-        for op in before.module.walk()
-        if isinstance(op, OnnxOp) and op.name in ROOTS
-        if not isinstance(found := weighted(op, before.context.store, ALL), Declined)
-    ]
+    names, products = value_names(before.module), _products(before)
     called = [names.get(p.op.results[0], "") for p in products]
     results = [name for name in called if name]
     noise = {} if batch is None else decibels(before, after, results, batch)
@@ -93,20 +38,25 @@ def report_of(
         size = depth * width * product.itemsize
         now = written.get(frozenset(nodes), ("dense", 1.0, size))
         node, kind = (nodes or (name,))[0], product.op.op_type()
-        stored, density, after_bytes = now
-        layers.append(
-            Layer(
-                node,
-                kind,
-                stored,
-                density,
-                depth * width,
-                size,
-                after_bytes,
-                noise.get(name),
-            )
-        )
+        stored, density, less = now
+        elements, lost = depth * width, noise.get(name)
+        layers.append(Layer(node, kind, stored, elements, size, less, lost, density))
     return Report(tuple(layers), weight_bytes(before), weight_bytes(after))
+
+
+def layer_names(model: Model) -> tuple[str, ...]:
+    """The nodes of what can be pruned in `model`, each by its first name."""
+    nodes = [node_names(product.op) for product in _products(model)]
+    return tuple(dict.fromkeys(names[0] for names in nodes if names))
+
+
+def _products(model: Model) -> list[Weighted]:
+    return [
+        found
+        for op in model.module.walk()
+        if isinstance(op, OnnxOp) and op.name in ROOTS
+        if not isinstance(found := weighted(op, model.context.store, ALL), Declined)
+    ]
 
 
 def _written(model: Model) -> dict[frozenset[str], tuple[str, float, int]]:

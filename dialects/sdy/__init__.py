@@ -1,12 +1,13 @@
 """
 Tensors divided over a mesh of devices, after Shardy (openxla.org/shardy).
 
-`shardings` says how a tensor lies on a mesh, `ops` are per-device programs and the
-collectives in them.
+`shardings` says how a tensor lies on a mesh, `notes` where that stands, `ops` are
+per-device programs and the collectives in them.
 """
 
 from xdsl.ir import Dialect
 
+from .notes import NOTE, annotate, carry, sharding_of
 from .ops import (
     AllGatherOp,
     AllReduceOp,
@@ -32,6 +33,7 @@ from .shardings import (
 )
 
 __all__ = [
+    "NOTE",
     "AllGatherOp",
     "AllReduceOp",
     "AllSliceOp",
@@ -49,9 +51,12 @@ __all__ = [
     "Sharding",
     "ShardingAttr",
     "ShardingPerValueAttr",
+    "annotate",
+    "carry",
     "is_per_device",
     "local_type",
     "mesh_of",
+    "sharding_of",
 ]
 
 Sdy = Dialect(

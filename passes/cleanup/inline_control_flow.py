@@ -24,6 +24,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore, YieldOp, ops, store_of
 from ...dialects.onnx.journal import Declined, Journal
 from ...dialects.onnx.types import shape_of
+from ...dialects.sdy import carry
 from ..facts import given, name_of, small_array
 from ..patterns import journal_of
 
@@ -93,6 +94,7 @@ def _replace(op: OnnxOp, results: Sequence[SSAValue]) -> None:
         # The type may say more, or less, than that of the branch: both hold.
         if new.type != old.type and shape_of(old.type) is not None:
             new = _with_type(new, old)
+        carry(old, new)
         old.replace_all_uses_with(new)
     Rewriter.erase_op(op)
 
@@ -156,6 +158,7 @@ def _drop_dead_outputs(op: OnnxOp) -> None:
     old = [result for result, use in zip(op.results, used, strict=True) if use]
     for before, after in zip(old, made.results, strict=True):
         after.name_hint = before.name_hint
+        carry(before, after)
         before.replace_all_uses_with(after)
     Rewriter.erase_op(op)
 

@@ -21,6 +21,7 @@ from xdsl.rewriter import Rewriter
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore, store_of
 from ...dialects.onnx.types import shape_of
+from ...dialects.sdy import carry
 from ..facts import given, integers_of, rank_of, setting
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 
@@ -137,7 +138,9 @@ class SlicesToSplit(OnnxPattern[Parts]):
         for part, other in zip(split.results, found.slices, strict=True):
             if other is not op:
                 old = other.results[0]
-                old.replace_all_uses_with(retyped(part, old.type))
+                new = retyped(part, old.type)
+                carry(old, new)
+                old.replace_all_uses_with(new)
         return [split.results[found.slices.index(op)]]
 
 

@@ -19,6 +19,7 @@ from xdsl.passes import ModulePass
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore, store_of
 from ...dialects.onnx.types import Array, element_of, static_shape, tensor
+from ...dialects.sdy import carry
 from ..facts import follows
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
@@ -68,6 +69,7 @@ class MergeProducts(OnnxPattern[Products]):
             "onnx.Split", product, sizes, outputs=len(found.ops), axis=-1
         )
         for old, new in zip(found.ops[1:], split.results[1:], strict=True):
+            carry(old.results[0], new)
             old.results[0].replace_all_uses_with(new)
         return [split.results[0]]
 

@@ -1,8 +1,7 @@
 """
-How the values of a function lie on a mesh, and what its annotations say of that.
+How the values of a function lie on a mesh.
 
-A layout has the axes for each dimension. Shardings stand on the function's arguments
-and on ops as Shardy writes them, under ``sdy.sharding``.
+A layout has the axes for each dimension.
 """
 
 from __future__ import annotations
@@ -10,25 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...dialects.errors import SardonyxError
 from ...dialects.onnx.provenance import argument_name, describe
 from ...dialects.onnx.text import attr_text
 from ...dialects.onnx.types import static_shape
-from ...dialects.sdy import (
-    Mesh,
-    MeshOp,
-    Sharding,
-    ShardingAttr,
-    ShardingPerValueAttr,
-)
+from ...dialects.sdy import Mesh, MeshOp, Sharding
 from .rules import Dims, Rule
-
-NOTE = "sdy.sharding"
-"""Where a sharding stands: on an op for its results, on a function's argument."""
 
 _NAME = "onnx.name"
 
@@ -86,52 +76,6 @@ def returned(main: FuncOp) -> Sequence[SSAValue]:
     last = main.body.block.last_op
     assert isinstance(last, ReturnOp), "a function ends with a return"
     return last.arguments
-
-
-# --- annotations ---
-
-
-def sharding_of(value: SSAValue) -> Sharding | None:
-    """The sharding that is noted of `value`."""
-    owner = value.owner
-    if isinstance(value, BlockArgument):
-        function = value.block.parent_op()
-        if not isinstance(function, FuncOp) or function.arg_attrs is None:
-            return None
-        note = function.arg_attrs.data[value.index].data.get(NOTE)
-        return note.data if isinstance(note, ShardingAttr) else None
-    note = owner.attributes.get(NOTE) if isinstance(owner, Operation) else None
-    if not isinstance(owner, Operation) or not isinstance(note, ShardingPerValueAttr):
-        return None
-    place = [result is value for result in owner.results].index(True)
-    return note.data[place] if place < len(note.data) else None
-
-
-def annotate(value: SSAValue, sharding: Sharding) -> None:
-    """Note the sharding of `value`."""
-    if isinstance(value, BlockArgument):
-        function = value.block.parent_op()
-        assert isinstance(function, FuncOp), "only functions' arguments are sharded"
-        held = function.arg_attrs
-        count = len(function.body.block.args)
-        entries = list(held.data) if held else [DictionaryAttr({})] * count
-        noted: dict[str, Attribute] = {**entries[value.index].data}
-        noted[NOTE] = ShardingAttr(sharding)
-        entries[value.index] = DictionaryAttr(noted)
-        function.arg_attrs = ArrayAttr(entries)
-        return
-    owner = value.owner
-    assert isinstance(owner, Operation), "a result's owner is an op"
-    shardings = [
-        sharding if result is value else _noted(result, sharding.mesh)
-        for result in owner.results
-    ]
-    owner.attributes[NOTE] = ShardingPerValueAttr(tuple(shardings))
-
-
-def _noted(value: SSAValue, mesh: str) -> Sharding:
-    rank = len(static_shape(value.type) or ())
-    return sharding_of(value) or Sharding.of(mesh, [()] * rank)
 
 
 def check(value: SSAValue, sharding: Sharding, symbol: str, mesh: Mesh) -> None:

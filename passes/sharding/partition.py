@@ -8,13 +8,14 @@ Make of a function with shardings the program that each device runs.
                                               }) }
 
 An op runs on the parts that its result's sharding asks for; where an operand lies
-otherwise, collectives bring it there, and a sum over divided dimensions is completed
-by an `sdy.all_reduce` behind it.
+otherwise, collectives bring it there. A sum over divided dimensions is completed behind
+it, by an `sdy.all_reduce` or, where the result is divided likewise, by an
+`sdy.reduce_scatter`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
@@ -27,16 +28,17 @@ from ...dialects.onnx import NoneOp, OnnxOp, WeightAttr, WeightStore, store_of
 from ...dialects.onnx.provenance import describe
 from ...dialects.onnx.types import is_none, static_shape
 from ...dialects.sdy import (
-    AllReduceOp,
+    NOTE,
     ManualComputationOp,
     Mesh,
     ReturnOp,
     Sharding,
     is_per_device,
     local_type,
+    sharding_of,
 )
+from ..analysis.buffers import stored_bytes
 from .layouts import (
-    NOTE,
     Layout,
     ShardingError,
     dividing,
@@ -46,10 +48,9 @@ from .layouts import (
     mesh_in,
     name_of_value,
     returned,
-    sharding_of,
 )
 from .local import localize
-from .reshard import reshard
+from .reshard import completion, reshard, sent, steps, taken
 from .rules import Rule, rule_of
 
 
@@ -170,24 +171,14 @@ class _Partition:
         ]
         for made in localize(copy, types, op):
             self.body.add_op(made)
-        summed = [
-            axis
-            for factor in sorted(rule.reduction)
-            for axis in axes.get(factor, ())
-            if self.mesh.sizes[axis] > 1
-        ]
+        summed = self._summed(axes, rule)
         for old, new, layout in zip(op.results, copy.results, layouts, strict=True):
             if layout is None:
                 self.parts[old] = (new, ())
                 continue
-            part: SSAValue = new
-            if summed:
-                reduced = AllReduceOp.on(new, [summed], self.mesh)
-                reduced.location = op.location
-                self.body.add_op(reduced)
-                part = reduced.result
             stated = self._stated(old)
-            part = reshard(part, layout, stated, self.mesh, self.body.add_op)
+            path = completion(summed, layout, stated, self.mesh)
+            part = taken(path, new, self.mesh, self.body.add_op)
             part.name_hint = old.name_hint
             self.parts[old] = (part, stated)
 
@@ -206,17 +197,63 @@ class _Partition:
         return local_type(kind, Sharding.of(self.symbol, layout), self.mesh)
 
     def _axes(self, op: OnnxOp, rule: Rule) -> dict[str, tuple[str, ...]]:
-        """The axes of each factor: as the results ask, then as the operands lie."""
-        axes: dict[str, tuple[str, ...]] = {}
+        """
+        The axes of each factor: as the results ask, then as the operands lie.
+
+        Where both want one axis, and operands are divided along what is summed over,
+        they stay so if that sends less: each device then gets its part of the sum.
+        """
+        asked = [
+            factors_of(self._stated(value), dims, rule, self.mesh)
+            for value, dims in zip(op.results, rule.results, strict=True)
+            if dims is not None
+        ]
+        held = [
+            {factor: axes for factor, axes in mine.items() if factor in rule.reduction}
+            for value, dims in zip(op.operands, rule.operands, strict=True)
+            if dims is not None
+            for mine in [factors_of(self.parts[value][1], dims, rule, self.mesh)]
+        ]
+        first, second = (
+            dividing(_merged(wishes), rule, self.mesh)
+            for wishes in ((*asked, *held), (*held, *asked))
+        )
+        if first == second or self._sent(op, rule, first) <= self._sent(
+            op, rule, second
+        ):
+            return first
+        return second
+
+    def _summed(self, axes: dict[str, tuple[str, ...]], rule: Rule) -> list[str]:
+        """Along which axes devices have terms of a sum."""
+        return [
+            axis
+            for factor in sorted(rule.reduction)
+            for axis in axes.get(factor, ())
+            if self.mesh.sizes[axis] > 1
+        ]
+
+    def _sent(self, op: OnnxOp, rule: Rule, axes: dict[str, tuple[str, ...]]) -> float:
+        """The bytes that each device sends for `op` when its factors lie so."""
+        total = 0.0
+        for value, dims in zip(op.operands, rule.operands, strict=True):
+            if dims is not None:
+                held = self.parts[value][1]
+                wanted = layout_of(axes, dims, rule, self.mesh)
+                path = list(steps(held, wanted, self.mesh))
+                total += sent(path, self._bytes(value, held), self.mesh)
+        summed = self._summed(axes, rule)
         for value, dims in zip(op.results, rule.results, strict=True):
             if dims is not None:
-                _merge(axes, factors_of(self._stated(value), dims, rule, self.mesh))
-        for value, dims in zip(op.operands, rule.operands, strict=True):
-            if dims is None:
-                continue
-            mine = factors_of(self.parts[value][1], dims, rule, self.mesh)
-            _merge(axes, {f: a for f, a in mine.items() if f in rule.reduction})
-        return dividing(axes, rule, self.mesh)
+                given = layout_of(axes, dims, rule, self.mesh)
+                path = completion(summed, given, self._stated(value), self.mesh)
+                total += sent(path, self._bytes(value, given), self.mesh)
+        return total
+
+    def _bytes(self, value: SSAValue, layout: Layout) -> float:
+        """Of each part of a tensor that lies so."""
+        parts = self.mesh.size(axis for axes in layout for axis in axes)
+        return (stored_bytes(value.type) or 0) / parts
 
     def _gather_captured(self, op: OnnxOp, mapper: dict[SSAValue, SSAValue]) -> None:
         """What the regions of `op` read from outside, they read whole."""
@@ -257,12 +294,15 @@ class _Partition:
         _forget_notes(self.main)
 
 
-def _merge(axes: dict[str, tuple[str, ...]], found: dict[str, tuple[str, ...]]) -> None:
-    """Add what does not use an axis twice."""
-    for factor, mine in found.items():
-        used = {axis for taken in axes.values() for axis in taken}
-        if factor not in axes and not used & set(mine):
-            axes[factor] = mine
+def _merged(wishes: Iterable[dict[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """The axes of factors, without what uses an axis that an earlier wish uses."""
+    axes: dict[str, tuple[str, ...]] = {}
+    for found in wishes:
+        for factor, mine in found.items():
+            used = {axis for others in axes.values() for axis in others}
+            if factor not in axes and not used & set(mine):
+                axes[factor] = mine
+    return axes
 
 
 def _forget_notes(main: FuncOp) -> None:

@@ -21,17 +21,15 @@ from xdsl.passes import ModulePass
 
 from ...dialects.onnx import OnnxOp, WeightStore, store_of
 from ...dialects.onnx.types import static_shape
-from ...dialects.sdy import Mesh, Sharding
+from ...dialects.sdy import Mesh, Sharding, annotate, sharding_of
 from .layouts import (
     Layout,
-    annotate,
     check,
     dividing,
     factors_of,
     layout_of,
     main_of,
     mesh_in,
-    sharding_of,
     values_of,
 )
 from .rules import Rule, rule_of

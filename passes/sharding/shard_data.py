@@ -13,9 +13,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from ...dialects.onnx.types import static_shape
-from ...dialects.sdy import Sharding
+from ...dialects.sdy import Sharding, annotate, sharding_of
 from ..patterns import Declined, journal_of
-from .layouts import add_axis, annotate, main_of, sharding_of
+from .layouts import add_axis, main_of
 
 
 @dataclass(frozen=True)

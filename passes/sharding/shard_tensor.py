@@ -10,6 +10,11 @@ Redco (Tan et al., 2023) reads the rules off the weights' names; here the graph 
 a product whose operand comes divided takes its weight by rows, and another by columns
 if the division reaches, through what passes it on (attention by heads, activations), a
 product that takes it by rows.
+
+With `scatter` what lies between is divided, too, along the tokens (Korthikanti et al.,
+"Reducing Activation Recomputation in Large Transformer Models", 2022):
+
+    %y sharded [{}, {"model"}, {}]   a reduce-scatter, and a gather before the next
 """
 
 from __future__ import annotations
@@ -33,12 +38,19 @@ from .propagate_shardings import Propagation
 
 @dataclass(frozen=True)
 class ShardTensorPass(ModulePass):
-    """Divide the weights of products by `size`, columns and rows in turns."""
+    """
+    Divide the weights of products by `size`, columns and rows in turns.
+
+    With `scatter`, each device keeps its part of the tokens of what a product by rows
+    gives: what is sent is the same if all products are divided, and between them each
+    device computes its part.
+    """
 
     name = "shard-tensor"
 
     size: int = 2
     axis: str = "model"
+    scatter: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         store = store_of(ctx)
@@ -46,7 +58,7 @@ class ShardTensorPass(ModulePass):
             return
         symbol, mesh = add_axis(op, self.axis, self.size)
         main, journal = main_of(op), journal_of(ctx)
-        state = Propagation(main, store, symbol, mesh)
+        state, by_rows = Propagation(main, store, symbol, mesh), list[OnnxOp]()
         for inner in list(state.rules):
             if not _is_product(inner):
                 continue
@@ -57,7 +69,27 @@ class ShardTensorPass(ModulePass):
                 continue
             state.say(weight, why)
             state.run()
+            if why == ((self.axis,), ()):
+                by_rows.append(inner)
+        # Tokens come last: what weights divide, they do not.
+        for inner in by_rows if self.scatter else ():
+            reason = self._scatter(inner.results[0], state, mesh)
+            if reason is not None:
+                journal.declined(self.name, inner, Declined(reason))
+        state.run()
         state.write()
+
+    def _scatter(self, value: SSAValue, state: Propagation, mesh: Mesh) -> str | None:
+        """Divide the tokens of a product's result, or say why they are not."""
+        held = state.layouts[value]
+        if len(held) < 2 or value in state.closed:
+            return "its result has no tokens, or is said to lie otherwise"
+        layout = (*held[:-2], (*held[-2], self.axis), held[-1])
+        count, parts = (static_shape(value.type) or (0, 0))[-2], mesh.size(layout[-2])
+        if count % parts:
+            return f"found {count} tokens of its result, wanted a multiple of {parts}"
+        state.say(value, layout)
+        return None
 
     def _divide(self, op: OnnxOp, state: Propagation, mesh: Mesh) -> Layout | Declined:
         """How the weight of a product is divided."""

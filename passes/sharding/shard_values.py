@@ -15,11 +15,10 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects.onnx.provenance import node_names
-from ...dialects.sdy import Mesh, Sharding
+from ...dialects.sdy import Mesh, Sharding, annotate
 from .layouts import (
     ShardingError,
     add_axis,
-    annotate,
     check,
     input_name,
     main_of,

@@ -28,13 +28,19 @@ class Collective:
 
     @property
     def sent(self) -> float:
-        """
-        The bytes that each device sends, on a ring.
+        """The bytes that each device sends, on a ring."""
+        return sent_on_a_ring(self.kind, self.devices, self.bytes)
 
-        ``2 (p - 1) / p`` of an all-reduce's, ``(p - 1) / p`` of the others' bytes.
-        """
-        share = (self.devices - 1) / self.devices
-        return share * self.bytes * (2 if self.kind == "all_reduce" else 1)
+
+def sent_on_a_ring(kind: str, devices: int, size: float) -> float:
+    """
+    The bytes that each of so many devices sends, each having `size` bytes afterwards.
+
+    ``2 (p - 1) / p`` of an all-reduce's, ``p - 1`` times a reduce-scatter's, whose
+    terms are p times as large, and ``(p - 1) / p`` of the others' bytes.
+    """
+    times = {"all_reduce": 2, "reduce_scatter": devices}.get(kind, 1)
+    return times * size * (devices - 1) / devices
 
 
 def collectives(module: ModuleOp) -> Iterator[Collective]:

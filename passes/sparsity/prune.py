@@ -20,7 +20,7 @@ from ...dialects.onnx import OnnxBuilder, OnnxOp, store_of
 from ...dialects.onnx.types import Array
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 from ..quantize.products import ROOTS, Selection
-from .importance import Judged, importance
+from .importance import POWER, Judged, check_power, importance
 from .patterns import Pattern, mask_of, pattern_of
 from .solver import Solver
 from .weights import Weighted, weighted
@@ -41,6 +41,7 @@ class PrunedProduct(OnnxPattern[Chosen]):
     selection: Selection
     judged: Judged
     pattern: Pattern
+    power: float
     damping: float
 
     name = "pruned-product"
@@ -68,15 +69,17 @@ class PrunedProduct(OnnxPattern[Chosen]):
             return [product.again(lambda: solved, True, builder)]
 
         def pruned() -> Array:
-            return masked(product.source(), second, self.pattern)
+            return masked(product.source(), second, self.pattern, self.power)
 
         return [product.again(pruned, False, builder)]
 
 
-def masked(weight: Array, second: Array | None, pattern: Pattern) -> Array:
+def masked(
+    weight: Array, second: Array | None, pattern: Pattern, power: float
+) -> Array:
     """`weight` with zeros where it matters least; without moments, by magnitude."""
     by_output = second is not None
-    keep = mask_of(importance(weight, second), pattern, by_output)
+    keep = mask_of(importance(weight, second, power), pattern, by_output)
     return np.where(keep, weight, weight.dtype.type(0))
 
 
@@ -87,10 +90,11 @@ class PrunePass(ModulePass):
 
     The `method` is ``magnitude``; ``wanda``, which looks at the inputs too; or
     ``sparsegpt``, which adjusts the weights that stay. Both take a `calibration` that
-    ``sardonyx sparsify`` wrote of the model as it is here. The `pattern` is
-    ``unstructured``; ``N:M``, of M inputs each output keeps N, or ``N:M-shared``, all
-    keep the same; ``block``, `run` inputs by `group` outputs; or ``group-shared``,
-    `group` outputs keep the same inputs. `only` and `exclude` name ONNX nodes.
+    ``sardonyx sparsify`` wrote of the model as it is here. Wanda's norm of the inputs
+    counts to the `power`; as published it is 1. The `pattern` is ``unstructured``;
+    ``N:M``, of M inputs each output keeps N, or ``N:M-shared``, all keep the same;
+    ``block``, `run` inputs by `group` outputs; or ``group-shared``, `group` outputs
+    keep the same inputs. `only` and `exclude` name ONNX nodes.
     """
 
     name = "prune"
@@ -101,6 +105,7 @@ class PrunePass(ModulePass):
     group: int = 128
     run: int = 16
     calibration: str = ""
+    power: float = POWER
     damping: float = 0.01
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -114,13 +119,15 @@ class PrunePass(ModulePass):
         wanted = pattern_of(
             self.name, self.pattern, self.sparsity, self.group, self.run
         )
+        check_power(self.name, self.power)
         judged = Judged.of(self.name, self.method, self.calibration, op)
         store = store_of(ctx)
         if store is None:
             return
         selection = Selection(self.only, self.exclude)
+        journal, power = journal_of(ctx), self.power
         pattern = PrunedProduct(
-            store, journal_of(ctx), selection, judged, wanted, self.damping
+            store, journal, selection, judged, wanted, power, self.damping
         )
         rewrite_module(op, pattern, recursively=False)
 

@@ -30,7 +30,7 @@ from ..patterns import Declined, journal_of
 from ..quantize.maps import Permutation, mapped_constant, take_in, undo
 from ..quantize.products import MATRICES, Product, Selection, product_of
 from .grouping import grouped, retained
-from .importance import Judged, importance
+from .importance import POWER, Judged, check_power, importance
 from .patterns import Pattern, pattern_of
 from .weights import Weighted, weighted
 
@@ -55,9 +55,10 @@ class RegroupOutputsPass(ModulePass):
     """
     Reorder outputs of products for the pattern ``group-shared`` or ``block``.
 
-    `method`, `sparsity`, `group`, `run` and `calibration` are those of the `prune` that
-    is to follow; calibrate again before it. Without `written`, only outputs are
-    reordered that nothing but products takes. `only` and `exclude` name ONNX nodes.
+    `method`, `sparsity`, `group`, `run`, `calibration` and `power` are those of the
+    `prune` that is to follow; calibrate again before it. Without `written`, only
+    outputs are reordered that nothing but products takes. `only` and `exclude` name
+    ONNX nodes.
     """
 
     name = "regroup-outputs"
@@ -68,6 +69,7 @@ class RegroupOutputsPass(ModulePass):
     group: int = 128
     run: int = 16
     calibration: str = ""
+    power: float = POWER
     written: bool = True
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -86,6 +88,7 @@ class RegroupOutputsPass(ModulePass):
                 f"{self.name}: found pattern {self.pattern!r}, wanted block or "
                 "group-shared"
             )
+        check_power(self.name, self.power)
         judged = Judged.of(self.name, self.method, self.calibration, op)
         store, journal = store_of(ctx), journal_of(ctx)
         if store is None:
@@ -125,7 +128,9 @@ class RegroupOutputsPass(ModulePass):
         journey = journey_of(op.results[0], product.shape[1], store)
         if isinstance(journey, Declined) and not self.written:
             return journey
-        matters = importance(product.source(), second)
+        # SparseGPT's choice is by the error of the layer's result: power 1.
+        power = self.power if self.method == "wanda" else 1.0
+        matters = importance(product.source(), second, power)
         order = grouped(matters, pattern)
         before, after = (retained(m, pattern) for m in (matters, matters[:, order]))
         if after - before < LEAST_GAIN * (1 - before):

@@ -10,9 +10,11 @@ the first 4 are dropped, and the median of the blocks' ratios is told. BLAS has 
 thread, and both cores, in processes of their own; with both it waits for its second
 thread at every product, so that a busy machine costs small groups most. bytelm:
 perplexity on held-out files of CPython 3.11's library at one half, by method, pattern,
-and with the search for groups; calibration is 64 windows of other files, and the
-product that gives the logits is pruned nowhere. Bytes are those of a 1024x1024 float32
-weight. What is measured is kept in build/sparsity.json; --resume goes on from there.
+and with the search for groups; Wanda's norm of the inputs to the power 0.5, our default
+(Zhang et al., ICLR 2024), and to 1 as published. Calibration is 64 windows of other
+files, and the product that gives the logits is pruned nowhere. Bytes are those of a
+1024x1024 float32 weight. What is measured is kept in build/sparsity.json; --resume goes
+on from there.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ from sardonyx.compiler.quantize.calibrate import calibrated, write_calibration
 from sardonyx.compiler.quantize.data import Batches
 from sardonyx.compiler.sparsify.plans import plan_of
 from sardonyx.dialects.sparse import NM, Bitmap, Block, Encoding, GroupShared
-from sardonyx.passes.sparsity.importance import METHODS
+from sardonyx.passes.sparsity.importance import POWER
 from sardonyx.passes.sparsity.prune import PrunePass
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +58,13 @@ PARTS = (0.3, 0.5, 0.75)
 GROUPS = (128, 256, 512)
 CALLS, DROPPED = 16, 4
 PATTERNS = ("unstructured", "2:4", "group-shared", "block")
+METHODS = {
+    "magnitude": ("magnitude", POWER),
+    "wanda, power 1": ("wanda", 1.0),
+    "wanda": ("wanda", POWER),
+    "sparsegpt": ("sparsegpt", POWER),
+}
+"""The method and the power of the inputs' norm, by what the page calls both."""
 GROUP, RUN = 64, 8
 """Of the patterns of bytelm, whose products have 128 to 688 outputs."""
 EXCLUDED = ("node_linear_42",)
@@ -189,13 +198,13 @@ def perplexities(
 
 def pruned_model(
     model: Model,
-    method: str,
+    called: str,
     pattern: str,
     regroup: bool,
     calibration: Batches,
     first: Path,
 ) -> Model:
-    """`model` with half of its products' weights 0."""
+    """`model` with half of its products' weights 0, by what METHODS call so."""
 
     def measure(now: Model, second: bool, place: int) -> Path:
         path = first if place == 0 else first.with_name(f"{place}.npz")
@@ -204,7 +213,8 @@ def pruned_model(
             write_calibration(calibrated(now, calibration, True), path)
         return path
 
-    prune = PrunePass(method, pattern, 0.5, GROUP, RUN)
+    method, power = METHODS[called]
+    prune = PrunePass(method, pattern, 0.5, GROUP, RUN, power=power)
     done = apply_plan(plan_of(prune, regroup), model, measure, exclude=EXCLUDED)
     return done.model
 
@@ -247,9 +257,9 @@ def page(known: dict[str, Any], count: int) -> str:
         what = f"{backend}, {threads}, {form}, groups of {group}"
         lines.append(f"| {what} | {' | '.join(cells)} |")
     lines += ["", f"## bytelm at one half, {count} windows of {WINDOW} bytes", ""]
-    lines += [f"| perplexity | {' | '.join(METHODS)} |", "|---" * 4 + "|"]
+    lines += [f"| perplexity | {' | '.join(METHODS)} |", "|---" * 5 + "|"]
     losses = known["perplexities"]
-    lines.append(f"| dense | {losses['dense']:.3f} | | |")
+    lines.append(f"| dense | {losses['dense']:.3f} | | | |")
     for pattern in PATTERNS:
         for end in ("", ", regrouped"):
             keys = [f"{pattern}, {method}{end}" for method in METHODS]

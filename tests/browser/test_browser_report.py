@@ -217,6 +217,24 @@ def test_what_was_measured_stands_above_the_passes(opened, small):
     assert cells[1][2:] == ["", "", "", "", "not measured: the budget is spent"]
 
 
+def test_what_o3_was_chosen_among_stands_above_the_passes(opened, small):
+    choices = [
+        {"choice": "as -O2", "predicted_ms": 4.0, "reason": ""},
+        {"choice": "with <b>", "predicted_ms": 5.0, "reason": "unlike"},
+        {"choice": "with merge-products", "predicted_ms": 3.0, "reason": ""},
+    ]
+    considered = {"taken": 2, "choices": choices}
+    page = opened(build(small, "cse", considered=considered))
+    rows = page.all("#considered tbody tr")
+    cells = [[c.text for c in r.find_elements("css selector", "td")] for r in rows]
+    assert cells == [
+        ["with merge-products", "3.00 ms", "0.75", ""],
+        ["as -O2", "4.00 ms", "1.00", ""],
+        ["with <b>", "5.00 ms", "1.25", "unlike"],
+    ]
+    assert [r.get_attribute("class") for r in rows] == ["now", "", ""]
+
+
 # --- the dock ---
 
 

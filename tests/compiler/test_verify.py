@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -232,6 +233,40 @@ def test_one_weight_off_by_a_hundredth_is_a_mismatch(
     assert found.first_divergence.node == node
     same = changed(mlp_proto, weight, 1.0)
     assert verify(same, original=mlp_proto, **options).ok
+
+
+BY_HAND = """
+builtin.module {
+  func.func @main(%x: tensor<2x4xf32>) -> (tensor<2x4xf32>, tensor<2x4xf32>) {
+    %a = onnx.NAME(%x) : (tensor<2x4xf32>) -> tensor<2x4xf32>
+    %b = onnx.Neg(%a) : (tensor<2x4xf32>) -> tensor<2x4xf32>
+    func.return %a, %b : tensor<2x4xf32>, tensor<2x4xf32>
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("per_op", [False, True])
+def test_a_module_without_names_is_compared_place_by_place(
+    model_of: Any, value_info: Any, tmp_path: Path, per_op: bool
+) -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"], name="gate"),
+        helper.make_node("Neg", ["y"], ["z"], name="flip"),
+    ]
+    ends = [value_info(name, [2, 4]) for name in "xyz"]
+    proto = model_of(nodes, ends[:1], ends[1:])
+    right, wrong = tmp_path / "right.mlir", tmp_path / "wrong.mlir"
+    right.write_text(BY_HAND.replace("NAME", "Relu"), encoding="utf-8")
+    wrong.write_text(BY_HAND.replace("NAME", "Abs"), encoding="utf-8")
+    options = {"backend": "numpy", "original": proto, "per_op": per_op}
+    found = verify(right, **options)
+    assert found.ok
+    assert [c.name for c in found.comparisons if c.kind == "output"] == ["y", "z"]
+    assert not verify(wrong, **options).ok
+    proto.graph.output.pop()
+    with pytest.raises(SardonyxError, match=r"found 2 outputs, .* wanted 1 as"):
+        verify(right, **options)
 
 
 def test_the_first_divergence_is_the_op_that_errs(

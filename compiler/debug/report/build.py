@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ....backends.program import LoweringError
 from ....passes.sharding.traffic import collectives, traffic
-from ...driver import load, specialize
+from ...driver import choice_of, load, specialize
 from ...model import Model
 from ...pipelines import run_pipeline, spec_of
 from ..profile import OpTime, Profile
@@ -74,15 +75,17 @@ def build_report(
     peaks: Peaks | None = None,
     refused: Mapping[str, Any] | None = None,
     schedule: Wanted | None = None,
+    considered: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     All that the page shows of a model on which `pipeline` runs, as JSON's values.
 
     `dims` fixes free dimensions; the others count as what random inputs have, or as
     what `profile` was measured at. The lines are those of `backend`'s program.
-    `refused` is what `--refuse-slower` measured, as a manifest has it; `schedule` the
-    target on which the ops are shown one behind the other. ``traffic`` is what the
-    devices send each other, if `pipeline` divides the model.
+    `refused` is what `--refuse-slower` measured, as a manifest has it, `considered`
+    what -O3 was chosen among, which is else asked here; `schedule` the target on which
+    the ops are shown one behind the other. ``traffic`` is what the devices send each
+    other, if `pipeline` divides the model.
     Raises SardonyxError for a model that cannot be read, or for a profile of another.
     """
     model = load(source)
@@ -91,7 +94,7 @@ def build_report(
     measured_at: Mapping[str, int] = {} if profile is None else profile.dims
     sizes = assumed_sizes(model, {**measured_at, **(dims or {})})
     recorder = Recorder(sizes)
-    spec = spec_of(pipeline, backend)
+    spec, among = _choice(model, backend, pipeline)
     run_pipeline(model, spec, [recorder])
     lines = source_lines(model, recorder.last_ops.values(), backend)
     layouts = Layouts()
@@ -113,9 +116,19 @@ def build_report(
         "peaks": _peaks_json(peaks or measured_peaks()),
         "profile": None if profile is None else _profile_json(profile, last, recorder),
         "refused": None if refused is None else dict(refused),
+        "considered": dict(considered or among) or None,
         "schedule": schedule and schedule_entry(model, schedule, sizes),
         "traffic": [asdict(row) for row in traffic(collectives(model.module))],
     }
+
+
+def _choice(model: Model, backend: str, pipeline: str) -> tuple[str, dict[str, Any]]:
+    """The passes, and what -O3 was chosen among."""
+    try:
+        return choice_of(model, backend, pipeline)
+    except LoweringError:
+        # What has no program is shown, too, with all the passes of its level.
+        return spec_of(pipeline, backend), {}
 
 
 def write_report(path: Path, content: Mapping[str, Any]) -> None:

@@ -665,7 +665,7 @@ function drawPasses() {
     return el("tr", { class: n === state.stage ? "now" : "", click: () => setStage(n) }, cell(n, true), cell(n ? stage.spec : "import"), ms(stage.seconds), ms(stage.verify_seconds), cell(ops, true),
       ...["added", "removed", "changed", "rewired"].map((name) => cell(n ? stage[name].length : "", true)), kept(n ? stage.matched : ""), kept(n ? stage.rewritten : ""), cell(declined));
   });
-  $("passes").replaceChildren(...refusedTable(), el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows)));
+  $("passes").replaceChildren(...consideredTable(), ...refusedTable(), el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows)));
   return "what each pass did; '-': the pass keeps no journal";
 }
 function drawTraffic() {
@@ -675,6 +675,14 @@ function drawTraffic() {
   const sent = data.traffic.reduce((sum, one) => sum + one.sent, 0);
   $("traffic").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows)));
   return `collectives of a call; each device sends ${Math.round(sent).toLocaleString("en")} bytes, on rings`;
+}
+function consideredTable() {
+  if (!data.considered) return [];
+  const { choices, taken } = data.considered, head = ["-O3 chose among", "predicted", "of -O2", "by the roofline alone, for"];
+  const order = choices.map((one, n) => n).sort((a, b) => choices[a].predicted_ms - choices[b].predicted_ms);
+  const rows = order.map((n) => el("tr", { class: n === taken ? "now" : "" }, cell(choices[n].choice), cell(time(choices[n].predicted_ms / 1e3), true),
+    cell((choices[n].predicted_ms / choices[0].predicted_ms).toFixed(2), true), cell(choices[n].reason)));
+  return [el("table", { id: "considered" }, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", {}, t)))), el("tbody", {}, ...rows))];
 }
 function refusedTable() {
   if (!data.refused) return [];

@@ -15,8 +15,8 @@ from sardonyx.compiler.importer.devices import digits_in
 from sardonyx.compiler.model import Model
 from sardonyx.compiler.pipelines import run_pipeline
 from sardonyx.compiler.text import read_text, write_text
-from sardonyx.dialects.sdy import Sharding
-from sardonyx.passes.sharding.layouts import annotate, mesh_in, sharding_of
+from sardonyx.dialects.sdy import Sharding, annotate, sharding_of
+from sardonyx.passes.sharding.layouts import mesh_in
 
 
 def spec(

@@ -53,7 +53,7 @@ def test_it_writes_onnx_that_runs_the_same(
     )
     assert told.code == 0, told.err
     found = json.loads(told.out)
-    codes = [layer["scheme"] for layer in found["layers"]]
+    codes = [layer["stored"] for layer in found["layers"]]
     assert "float32" not in codes
     assert {layer["node"] for layer in found["layers"]} == {"first", "second"}
     onnx.checker.check_model(onnx.load(str(goal)))

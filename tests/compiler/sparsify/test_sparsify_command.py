@@ -96,12 +96,75 @@ def test_it_writes_an_artifact(
 
 
 @pytest.mark.parametrize(
+    ("method", "pattern", "less"),
+    [
+        ("magnitude", "unstructured", True),
+        ("wanda", "group-shared", True),
+        ("magnitude", "1:4", False),
+    ],
+)
+def test_a_budget_prunes_less_or_leaves_out(
+    method: str, pattern: str, less: bool, sardonyx: Any, mlp: Path, data: Path
+) -> None:
+    words = ["sparsify", mlp, "--method", method, "--pattern", pattern, "--group", 4]
+    words += ["--calibrate", data, "-o", "x.onnx", "--json", "--sparsity", 0.75]
+    whole = json.loads(sardonyx(*words, "--max-drop", 1000, "--evaluate", data).out)
+    worst = whole["budget"]["drop"]
+    assert whole["budget"]["sensitivity"] == {}
+    halves = ROWS[:16], ROWS[16:]
+    kept: list[float] = []
+    for part in (0.7, 0.01):
+        told = sardonyx(*words, "--max-drop", part * worst, "--evaluate", data)
+        assert told.code == 0, told.err
+        found = json.loads(told.out)
+        budget = found["budget"]
+        # It is what the file that was written gives.
+        drop = 100 * float(np.mean([relative(Path("x.onnx"), mlp, x) for x in halves]))
+        assert drop == pytest.approx(budget["drop"], rel=1e-3, abs=1e-4)
+        assert drop <= part * worst
+        assert bool(budget["widened"]) == (less and part == 0.7)
+        assert set(budget["sensitivity"]) == {"first", "second"}
+        kept.append(found["density"])
+        model = load(mlp)
+        run_pipeline(model, found["pipeline"])
+        np.testing.assert_allclose(
+            _on_numpy(model), _on_numpy(Path("x.onnx")), rtol=1e-4, atol=1e-5
+        )
+    assert whole["density"] < kept[0] <= kept[1] == 1
+    assert not less or kept[0] < 1
+
+
+def relative(found: Path, wanted: Path, x: Any) -> float:
+    """``|found - wanted| / |wanted|`` over all outputs."""
+    ours, right = (compile_model(path, "numpy", "O0")(x=x) for path in (found, wanted))
+    error, size = (
+        np.concatenate([array.reshape(-1) for array in arrays])
+        for arrays in ([a - b for a, b in zip(ours, right, strict=True)], right)
+    )
+    return float(np.linalg.norm(error) / np.linalg.norm(size))
+
+
+def test_a_budget_is_told(sardonyx: Any, mlp: Path, data: Path) -> None:
+    told = sardonyx(
+        *("sparsify", mlp, "--method", "magnitude", "--pattern", "unstructured"),
+        *("--max-drop", 0.01, "--evaluate", data, "-o", "x.onnx"),
+    )
+    assert told.code == 0, told.err
+    assert "error: 0 % worse, allowed 0.01 %" in told.out
+    assert "kept: " in told.out
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--method", "best"], "found method 'best', wanted magnitude, wanda"),
         ([], "found no data for this method, wanted --calibrate FILE"),
         (["--pattern", "csr"], "found pattern 'csr', wanted unstructured, N:M"),
         (["--sparsity", "1"], "found sparsity 1, wanted 0 up to 1"),
+        (
+            ["--method", "magnitude", "--max-drop", "1"],
+            "found --max-drop alone, wanted --evaluate FILE",
+        ),
         (["--encode", "x"], "found --encode 'x', wanted none, time, bytes"),
     ],
 )

@@ -33,7 +33,7 @@ def score(k: int, n: int, wanda: bool) -> float:
 
 def found_mask(name: str, wanda: bool, sparsity: float = 0.5, **options: Any) -> Any:
     pattern = pattern_of("test", name, sparsity, **options)
-    return mask_of(importance(WEIGHT, SECOND if wanda else None), pattern, wanda)
+    return mask_of(importance(WEIGHT, SECOND if wanda else None, 1.0), pattern, wanda)
 
 
 def brute(name: str, wanda: bool) -> Any:

@@ -50,7 +50,7 @@ def test_layer_losses_are_in_order(name: str, seed: int) -> None:
     pattern = pattern_named(name)
     losses: list[float] = []
     for moments in (second, None):
-        keep = mask_of(importance(weight, moments), pattern, moments is not None)
+        keep = mask_of(importance(weight, moments, 1.0), pattern, moments is not None)
         losses.append(float(loss(np.where(keep, 0, weight), second).sum()))
     solved = Solver(pattern).solve(weight, second)
     best = float(loss(solved - weight, second).sum())
@@ -113,6 +113,37 @@ def test_a_pruned_model_is_the_pruned_product(method: str, ran: Run) -> None:
         np.testing.assert_allclose(y, x[:9] @ pruned, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "option", "power"),
+    [
+        ("2:4", "", 0.5),
+        ("2:4", "power=1.0", 1),
+        ("unstructured", "", 0.5),
+        ("unstructured", "power=0.0", 0),
+        ("2:4-shared", "", 0.5),
+        ("2:4-shared", "power=1.0", 1),
+    ],
+)
+def test_the_norm_counts_to_a_power(
+    pattern: str, option: str, power: float, ran: Run
+) -> None:
+    weight, x = drawn(9), correlated(9)
+    spec = f'prune{{method="wanda" pattern="{pattern}" calibration=CALIBRATION '
+    found = ran(product_proto(weight, ["n", K]), f"{spec}{option}}}", data=[x])
+    kept = found.constant() != 0
+    scores = np.abs(weight) * np.linalg.norm(x.astype(np.float64), axis=0)[:, None] ** (
+        power
+    )
+    for n in range(N):
+        for start in range(0, K, 4) if "2:4" in pattern else [0]:
+            part = slice(start, start + 4) if "2:4" in pattern else slice(None)
+            mine = scores[part, n]
+            if pattern.endswith("shared"):
+                mine = np.square(scores[part]).sum(1)
+            least = np.sort(mine)[len(mine) // 2]
+            np.testing.assert_array_equal(kept[part, n], mine >= least)
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_convolutions_and_left_weights_too(pattern: str, ran: Run) -> None:
     rng = np.random.default_rng(6)
@@ -122,7 +153,7 @@ def test_convolutions_and_left_weights_too(pattern: str, ran: Run) -> None:
     pruned = found.constant("onnx.Conv")
     assert np.count_nonzero(pruned) == kernel.size / 2
     wanted = mask_of(
-        importance(kernel.reshape(16, -1).T, None), pattern_named(pattern), False
+        importance(kernel.reshape(16, -1).T, None, 1.0), pattern_named(pattern), False
     )
     np.testing.assert_array_equal(pruned.reshape(16, -1).T != 0, wanted)
     left = drawn(7).T.copy()
@@ -154,7 +185,9 @@ def test_it_declines(spec: str, reason: str, ran: Run) -> None:
     ("spec", "message"),
     [
         ('prune{method="best"}', "prune: found method 'best', wanted magnitude, wanda"),
+        ("prune{power=-1.0}", "prune: found power -1, wanted 0 or more"),
         ('prune{method="wanda"}', "prune: found no calibration, wanted prune"),
+        ("regroup-outputs{power=-1.0}", "regroup-outputs: found power -1, wanted"),
         ('regroup-outputs{pattern="2:4"}', "found pattern '2:4', wanted block or"),
     ],
 )
@@ -231,6 +264,17 @@ def test_groups_lose_less_after_it(ran: Run) -> None:
         y, _ = found.twice(x)
         errors.append(float(np.square(y - on_onnxruntime(proto, {"x": x})).sum()))
     assert errors[1] < errors[0] / 4
+
+
+def test_groups_of_each_method_are_by_its_own_power(ran: Run) -> None:
+    x = correlated(8) ** 3
+    orders: list[Any] = []
+    for options in ('"sparsegpt"', '"wanda" power=1.0', '"wanda"'):
+        spec = f"regroup-outputs{{method={options} calibration=CALIBRATION group=16}}"
+        found = ran(product_proto(drawn(8), ["n", K]), spec, [x])
+        orders.append(found.constant())
+    np.testing.assert_array_equal(orders[0], orders[1])
+    assert (orders[0] != orders[2]).any()
 
 
 def test_what_cannot_move_stays(ran: Run) -> None:

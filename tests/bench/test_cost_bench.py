@@ -1,0 +1,66 @@
+"""What docs/cost-model.md counts, and that what is drawn at random are models."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from sardonyx.compiler import import_model
+from sardonyx.compiler.cost.choose import preferred
+from sardonyx.compiler.cost.dataset import Measurement
+from sardonyx.passes.analysis.targets import Rates
+
+sys.path.insert(0, str(Path(__file__).parent))
+import cost_model
+import cost_models
+import cost_parts
+
+RATES = Rates(1e11, 1e10, 4e10, 1e6, 1e9, 1e-6, 2e-6)
+FAMILIES = {**cost_models.FAMILIES, **cost_parts.PARTS}
+
+
+def program(*rounds: float) -> Measurement:
+    held = (), (), rounds
+    return Measurement("", "m", "f", "numpy", "", "", RATES, min(rounds), *held)
+
+
+FAST = program(1.0, 1.0, 1.1, 1.2, 1.0, 1.0, 1.0, 1.0)
+SLOW = program(1.2, 1.2, 1.3, 1.4, 1.2, 1.2, 1.2, 1.2)
+
+
+def test_an_order_is_certain_where_almost_all_rounds_agree() -> None:
+    assert cost_model.ordered(FAST, SLOW) == -1
+    assert cost_model.ordered(SLOW, FAST) == 1
+    once = replace(SLOW, rounds=(0.9, *SLOW.rounds[1:]))
+    assert cost_model.ordered(FAST, once) == -1
+    twice = replace(SLOW, rounds=(0.9, 0.9, *SLOW.rounds[2:]))
+    assert cost_model.ordered(FAST, twice) == 0
+    close = program(*(1.02 * one for one in FAST.rounds))
+    assert cost_model.ordered(FAST, close) == 0
+
+
+def test_tau_counts_what_is_certain() -> None:
+    slower = program(*(2 * one for one in SLOW.rounds))
+    programs = [FAST, slower, SLOW]
+    assert cost_model.kendall(programs, [1.0, 3.0, 2.0]) == 1
+    assert cost_model.kendall(programs, [3.0, 1.0, 2.0]) == -1
+    assert cost_model.kendall(programs, [1.0, 2.0, 3.0]) == pytest.approx(1 / 3)
+    assert cost_model.kendall([FAST, FAST], [1.0, 2.0]) is None
+
+
+def test_the_first_is_left_for_a_gain_alone() -> None:
+    assert preferred([1.0, 0.99, 1.2]) == 0
+    assert preferred([1.0, 0.9, 0.8, 1.2]) == 2
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_drawn_is_a_model(name: str) -> None:
+    family = {name: FAMILIES[name]}
+    ((called, kind, model),) = cost_models.drawn_models(1, 999, family)
+    assert kind == name
+    assert called == f"{name}-999-0"
+    onnx.checker.check_model(model, full_check=True)
+    assert import_model(model).outputs
+    ((_, _, again),) = cost_models.drawn_models(1, 999, family)
+    assert again.SerializeToString() == model.SerializeToString()
