@@ -9,6 +9,7 @@ Eigen's: see `COMPILER_OPTIONS` of `calls`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -292,14 +293,15 @@ def windows_of(
     touched: tuple[tuple[int, int], ...],
 ) -> Array:
     """Every window of ``x[n, h, w, c]``, with `start` around, reduced by `combine`."""
-    total = pad_spatial(xp, x, (*touched, (0, 0)), np.asarray(start, x.dtype))
+    total: Any = pad_spatial(xp, x, (*touched, (0, 0)), np.asarray(start, x.dtype))
     # First along one side, then along the other: of 3x3 six elements, not nine.
     for axis, size in enumerate(kernel):
         window = (counts[axis],), (strides[axis],), (dilations[axis],)
-        lead, whole, total = (slice(None),) * (axis + 1), total, None
+        lead = (slice(None),) * (axis + 1)
+        parts: list[Array] = []
         for position in kernel_positions((size,)):
-            part = whole[(*lead, *window_slices(position, *window))]
-            total = part if total is None else combine(total, part)
+            parts.append(total[(*lead, *window_slices(position, *window))])
+        total = functools.reduce(combine, parts)
     return total
 
 
