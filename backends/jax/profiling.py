@@ -128,19 +128,25 @@ class CompiledProgram:
     weights: Any
     inputs: tuple[Any, ...]
 
-    def measured(self, budget_seconds: float) -> Measured:
-        """
-        Run it for about `budget_seconds`, half of it under XLA's profiler.
-        """
+    def whole(self, budget_seconds: float) -> tuple[float, ...]:
+        """What calls in a row take, for about `budget_seconds`."""
         with jax.enable_x64(True):
             once = _timer(self.compiled, self.weights, self.inputs)
             once()
             seconds = once()
-            count = max(3, min(50, int(budget_seconds / 2 / max(seconds, 1e-6))))
-            whole = tuple(once() for _ in range(count))
+            count = max(3, min(100, int(budget_seconds / max(seconds, 1e-6))))
+            return tuple(once() for _ in range(count))
+
+    def measured(self, budget_seconds: float) -> Measured:
+        """
+        Run it for about `budget_seconds`, half of it under XLA's profiler.
+        """
+        whole = self.whole(budget_seconds / 2)
+        with jax.enable_x64(True):
+            once = _timer(self.compiled, self.weights, self.inputs)
             with tempfile.TemporaryDirectory() as folder:
                 with jax.profiler.trace(folder):  # pyright: ignore[reportUnknownMemberType]
-                    marks = min(count, 20)
+                    marks = min(len(whole), 20)
                     for _ in range(marks):
                         once()
                 (path,) = Path(folder).rglob("*.xplane.pb")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,11 +54,15 @@ class Measurement:
     machine: str
     rates: Rates
     seconds: float
-    """The median of calls of the whole program."""
+    """A call of the whole program: the least of `rounds`."""
     ops: tuple[OpFacts, ...]
     """In the program's order."""
     op_seconds: tuple[float | None, ...]
     """What each took; None where it cannot be told."""
+    rounds: tuple[float, ...] = ()
+    """
+    The median call in each round, in which all programs of the model took turns.
+    """
 
     def as_json(self) -> dict[str, Any]:
         """For a line: equal ops stand once, with their mean time."""
@@ -79,6 +84,7 @@ class Measurement:
                 [_mean(times), *facts.as_json()] for facts, times in unique.items()
             ],
             "order": [places[facts] for facts in self.ops],
+            "rounds": [_short(one) for one in self.rounds],
         }
 
 
@@ -117,6 +123,7 @@ def measurement_from_json(content: Any) -> Measurement:
         float(content["seconds"]),
         tuple(unique[place] for place in order),
         tuple(times[place] for place in order),
+        tuple(float(one) for one in content.get("rounds", ())),
     )
 
 
@@ -180,8 +187,10 @@ def _mend(path: Path) -> None:
 
 # --- measuring ---
 
-BURSTS = 4
+ROUNDS = 8
 """A program is measured so often, in turn with the others of its model."""
+PROFILED = 0.2
+"""Of the time for a program: the part in which its ops are measured."""
 
 
 @dataclass(frozen=True)
@@ -230,25 +239,27 @@ def measured(
     """
     Programs measured beside each other, each for about `seconds`.
 
-    Each has `BURSTS` turns, of which the one with the fastest median counts: where
-    others use the machine, too, it is the least disturbed.
+    They take turns, `ROUNDS` times, and the fastest counts: where others use the
+    machine, too, it is the least disturbed.
     """
     profilers = [profiler_of(one.executable) for one in subjects]
-    best: list[Profile | None] = [None] * len(subjects)
-    for _ in range(BURSTS):
-        for place, profile in enumerate(profilers):
-            found, before = profile(seconds / BURSTS), best[place]
-            if before is None or found.whole_seconds < before.whole_seconds:
-                best[place] = found
+    profiles = [one.profile(PROFILED * seconds) for one in profilers]
+    each = (1 - PROFILED) * seconds / ROUNDS
+    rounds = [
+        [statistics.median(one.whole(each)) for one in profilers] for _ in range(ROUNDS)
+    ]
     return [
-        _measurement(subject, profile, rates, machine)
-        for subject, profile in zip(subjects, best, strict=True)
-        if profile is not None
+        _measurement(subject, profile, turns, rates, machine)
+        for subject, profile, *turns in zip(subjects, profiles, *rounds, strict=True)
     ]
 
 
 def _measurement(
-    subject: Subject, profile: Profile, rates: Mapping[str, Rates], machine: str
+    subject: Subject,
+    profile: Profile,
+    rounds: Sequence[float],
+    rates: Mapping[str, Rates],
+    machine: str,
 ) -> Measurement:
     program = subject.executable
     return Measurement(
@@ -259,9 +270,10 @@ def _measurement(
         program.pipeline,
         machine,
         rates[program.backend],
-        profile.whole_seconds,
+        min(rounds),
         program_facts(program, profile.dims),
         tuple(op.seconds for op in profile.ops),
+        tuple(rounds),
     )
 
 

@@ -1,18 +1,12 @@
-"""What the learned models look at: a vector of numbers for an op or a program."""
+"""What the learned model looks at: a vector of numbers for an op."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, TypeAlias
-
-import numpy as np
 
 from ...passes.analysis.targets import Rates
 from .facts import OpFacts
-from .roofline import program_roofline, roofline_seconds
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from .roofline import is_merged, roofline_seconds
 
 _CLASSES = {
     "product": "MatMul Gemm FusedMatMul Einsum",
@@ -38,11 +32,21 @@ _CLASSES = {
         "microsoft.DynamicQuantizeMatMul microsoft.MatMulIntegerToFloat"
     ),
     "curve": "Gelu Erf Tanh Sigmoid Exp Log Sqrt Pow Softplus Mish Swish",
+    "elementwise": (
+        "Relu Clip LeakyRelu Add Sum Sub Mul Div Max Min Neg Abs Reciprocal Where And "
+        "Or Not Equal Less Greater Cast"
+    ),
     "absent": "",
 }
 CLASSES = (*_CLASSES, "other")
 _CLASS_OF = {op: name for name, ops in _CLASSES.items() for op in ops.split()}
 _CLASS_OF[""] = "absent"
+_KNOWN = [op for ops in _CLASSES.values() for op in ops.split()]
+_PLACE_OF = {op: place for place, op in enumerate(_KNOWN)}
+_OTHERS = 16
+"""Operators of no class share so many numbers."""
+_MOVES = frozenset([*_CLASSES["movement"].split(), *_CLASSES["view"].split()])
+_CURVES = frozenset(_CLASSES["curve"].split())
 
 OP_FEATURES = (
     "roofline",
@@ -55,8 +59,11 @@ OP_FEATURES = (
     "depth",
     "columns",
     "rows",
-    "last",
-    "last_before",
+    "columns_before",
+    "width",
+    "unfolded",
+    "first_first",
+    "first_last",
     "second_first",
     "second_last",
     "group",
@@ -65,6 +72,10 @@ OP_FEATURES = (
     "fused",
     "users",
     "intensity",
+    "group_share",
+    "moves",
+    "curves",
+    "begins_with_move",
     "is_known",
     "bits",
     "operands",
@@ -72,12 +83,13 @@ OP_FEATURES = (
     "producer",
     "consumer",
     "is_only_user",
+    "is_merged",
+    "is_nhwc",
     "kind",
 )
 """The numbers of an op, amounts as log2(1 + x)."""
 
 _NARROW = {"float16": 16, "bfloat16": 16, "int8": 8, "uint8": 8, "bool": 8}
-KINDS = 64
 
 
 def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
@@ -88,8 +100,11 @@ def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
     # Whether a weight stands as it is read, or transposed, is in its shape.
     second = given[1] if len(given) > 1 else ()
     depth = facts.flops / (2 * max(elements, 1))
-    channels_second = facts.op in ("Conv", "ConvTranspose") and len(result) > 2
-    columns = result[1 if channels_second else -1] if result else 1
+    is_nhwc = facts.op.startswith("nhwc.")
+    is_window = class_of(facts.op) in _WINDOWED and len(result) > 2
+    columns = result[1 if is_window and not is_nhwc else -1] if result else 1
+    rows = elements / max(columns, 1)
+    last = first[-1] if first else 1
     moved = facts.bytes_read + facts.bytes_written
     amounts = (
         facts.flops,
@@ -100,9 +115,12 @@ def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
         elements,
         depth,
         columns,
-        elements / max(columns, 1),
-        result[-1] if result else 1,
-        first[-1] if first else 1,
+        rows,
+        depth / max(facts.window, 1) if is_window else last,
+        result[-2 if is_nhwc else -1] if is_window else 1,
+        rows * depth,
+        first[0] if first else 1,
+        last,
         second[0] if second else 1,
         second[-1] if second else 1,
         facts.group,
@@ -112,9 +130,14 @@ def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
         facts.users,
         facts.flops / max(moved, 1),
     )
+    names = facts.text.partition("(")[0].split("+")
     return [
         math.log2(roofline_seconds(facts, rates)),
         *(math.log2(1 + amount) for amount in amounts),
+        facts.group / max(columns, 1),
+        float(sum(name in _MOVES for name in names)),
+        float(sum(name in _CURVES for name in names)),
+        float(len(names) > 1 and names[0] in _MOVES),
         float(facts.is_known),
         float(_NARROW.get(facts.dtype, 32)),
         float(len(given)),
@@ -122,6 +145,8 @@ def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
         float(class_of(facts.producer)),
         float(class_of(facts.consumer)),
         float(facts.is_only_user),
+        float(is_merged(facts)),
+        float(is_nhwc),
         float(_kind(facts.op)),
     ]
 
@@ -133,31 +158,10 @@ def class_of(op: str) -> int:
     return CLASSES.index(_CLASS_OF.get(op, "other"))
 
 
+_WINDOWED = frozenset(map(CLASSES.index, ("convolution", "window")))
+
+
 def _kind(op: str) -> int:
-    """A small number for the operator's name: of equal names equal."""
-    total = 0
-    for place, letter in enumerate(op.encode()):
-        total = (total * 31 + letter + place) % 1_000_003
-    return total % KINDS
-
-
-PROGRAM_FEATURES = ("roofline", "ops", "flops", "bytes", *CLASSES)
-
-
-def program_vector(
-    ops: Sequence[OpFacts], rates: Rates, seconds: Sequence[float]
-) -> list[float]:
-    """
-    The numbers of `PROGRAM_FEATURES`: the shares of `seconds` by class among them.
-    """
-    total = sum(seconds) or 1.0
-    shares = [0.0] * len(CLASSES)
-    for facts, spent in zip(ops, seconds, strict=True):
-        shares[class_of(facts.op)] += spent / total
-    return [
-        math.log2(program_roofline(ops, rates)),
-        math.log2(1 + len(ops)),
-        math.log2(1 + sum(facts.flops for facts in ops)),
-        math.log2(1 + sum(f.bytes_read + f.bytes_written for f in ops)),
-        *shares,
-    ]
+    """A small number for the operator's name: those of one class are neighbours."""
+    place = _PLACE_OF.get(op)
+    return len(_KNOWN) + sum(op.encode()) % _OTHERS if place is None else place

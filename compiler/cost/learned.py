@@ -1,19 +1,18 @@
 """
-The learned cost model: a residual over the roofline, op by op and for whole programs.
+The learned cost model: a residual over the roofline, op by op.
 
-    seconds = factor(program) * (call + sum of roofline(op) * residual(op))
+    seconds = 2 ** extra * call + sum of roofline(op) * 2 ** trees(op)
 
-`residual` is boosted trees on an op's features, `factor` others on what the program is
-made of. How far held-out families were off gives the interval around a prediction
-(split conformal prediction: Lei et al. 2018), and a program of which much is unlike
-anything measured is not predicted by the trees but by the roofline alone, scaled.
+The trees are boosted on an op's features (`boosting`). How far held-out families were
+off gives the interval around a prediction (split conformal prediction: Lei et al.
+2018), and a program of which much is unlike anything measured is not predicted by the
+trees but by the roofline alone, scaled.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,11 +25,12 @@ from safetensors.numpy import load
 
 from ...dialects.errors import SardonyxError
 from ...passes.analysis.targets import Rates
+from .boosting import Sums, boost
 from .dataset import Measurement
 from .facts import OpFacts
-from .features import OP_FEATURES, PROGRAM_FEATURES, op_vector, program_vector
+from .features import OP_FEATURES, op_vector
 from .roofline import Prediction, program_roofline, roofline_seconds
-from .trees import Settings, TrainingError, Trees, fit, trees_from
+from .trees import Settings, TrainingError, Trees, averaged, trees_from
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,9 +42,10 @@ MARGIN = 1.0
 """A feature may be beyond those seen by this, in powers of two."""
 LEAST = 0.02
 """An op that took less than this part of its roofline took as good as nothing."""
-FOLDS = 4
-OPS = Settings(trees=160, depth=7, rate=0.08, part=0.35, leaf=4)
-PROGRAMS = Settings(trees=50, depth=3, rate=0.08, part=0.7, leaf=6)
+FOLDS = 2
+BAGS = 2
+"""A model is the mean of so many, trained with other seeds."""
+OPS = Settings(trees=100, depth=6, rate=0.15, part=0.4, features=0.4, leaf=5)
 
 _CHECKED = [
     place
@@ -64,7 +65,8 @@ class BackendModel:
     """The model of one backend."""
 
     ops: Trees
-    programs: Trees
+    extra: float
+    """log2 of what a call takes, over the rates' `call_seconds`."""
     low: Array
     high: Array
     """The features of `_CHECKED` that were seen lie between."""
@@ -87,10 +89,8 @@ class BackendModel:
         if outside > OUTSIDE:
             said = f"{outside:.0%} of it is in ops unlike those measured"
             return self._around(line * 2**self.scale, self.scaled_spread, line, said)
-        summed = float(seconds.sum()) + rates.call_seconds
-        vector = np.array([program_vector(ops, rates, seconds.tolist())], np.float32)
-        factor = 2 ** float(self.programs.predict(vector)[0])
-        return self._around(summed * factor, self.spread, line, "")
+        summed = float(seconds.sum()) + rates.call_seconds * 2**self.extra
+        return self._around(summed, self.spread, line, "")
 
     def _around(
         self, seconds: float, spread: float, line: float, reason: str
@@ -114,122 +114,84 @@ class BackendModel:
         """For a file; see `backend_model_from`."""
         return {
             **{f"ops.{name}": value for name, value in self.ops.arrays().items()},
-            **{f"programs.{n}": value for n, value in self.programs.arrays().items()},
             "low": self.low,
             "high": self.high,
             "kinds": np.array(sorted(self.kinds), np.int32),
-            "numbers": np.array([self.scale, self.spread, self.scaled_spread]),
+            "numbers": np.array(
+                [self.extra, self.scale, self.spread, self.scaled_spread]
+            ),
         }
 
 
 def backend_model_from(arrays: Mapping[str, Array]) -> BackendModel:
     """What `BackendModel.arrays` gave. Raises KeyError or ValueError for others."""
-
-    def part(prefix: str, features: int) -> Trees:
-        held = {
-            name.removeprefix(prefix): value
-            for name, value in arrays.items()
-            if name.startswith(prefix)
-        }
-        return trees_from(held, features)
-
-    scale, spread, scaled = map(float, arrays["numbers"])
+    held = {
+        name.removeprefix("ops."): value
+        for name, value in arrays.items()
+        if name.startswith("ops.")
+    }
+    ops = trees_from(held, len(OP_FEATURES))
+    extra, scale, spread, scaled = map(float, arrays["numbers"])
     low, high = arrays["low"], arrays["high"]
     if not len(low) == len(high) == len(_CHECKED):
         raise ValueError("low, high: found bounds of other features")
     kinds = frozenset(map(int, arrays["kinds"]))
-    ops = part("ops.", len(OP_FEATURES))
-    programs = part("programs.", len(PROGRAM_FEATURES))
-    return BackendModel(ops, programs, low, high, kinds, scale, spread, scaled)
+    return BackendModel(ops, extra, low, high, kinds, scale, spread, scaled)
 
 
 # --- training ---
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Ops that were measured: a row for each that differs from the others."""
-
-    rows: Array
-    wanted: Array
-    weights: Array
-
-
-def train(measurements: Sequence[Measurement], seed: int = 0) -> BackendModel:
+def train(
+    measurements: Sequence[Measurement], seed: int = 0, bags: int = BAGS
+) -> BackendModel:
     """
-    A model of what was measured, all on one backend.
+    A model of what was measured, all on one backend: the mean of `bags` trainings.
 
     Raises TrainingError for fewer than two families, and where scikit-learn is missing.
     """
     families = sorted({one.family for one in measurements})
     if len(families) < 2:
         raise TrainingError(f"found families {families}, wanted two or more")
-    order = np.random.default_rng(seed).permutation(len(families))
-    folds = {families[int(n)]: place % FOLDS for place, n in enumerate(order)}
-    held = _Held(np.array([folds[one.family] for one in measurements]), measurements)
-    vectors, wanted = held.programs(seed)
-    weights = _model_weights(measurements)
-    off = held.factors(vectors, wanted, weights, seed)
-    seconds = np.array([one.seconds for one in measurements])
-    lines = np.array([program_roofline(one.ops, one.rates) for one in measurements])
-    over = np.log2(seconds / lines)
+    sums = _sums(measurements)
+    off = _held_out(sums, measurements, families, seed)
+    over = np.log2(sums.seconds / (sums.predicted(np.zeros(len(sums.rows)))))
     scale = float(np.median(over))
-    found = _op_rows(measurements)
-    checked = found.rows[:, _CHECKED]
+    checked = sums.rows[:, _CHECKED]
+    trained = [boost(sums, seed * bags + bag, OPS) for bag in range(bags)]
     return BackendModel(
-        _fit_rows(found, seed),
-        fit(vectors, wanted, weights, seed, PROGRAMS),
+        averaged([trees for trees, _ in trained]),
+        float(np.mean([extra for _, extra in trained])),
         checked.min(axis=0),
         checked.max(axis=0),
-        frozenset(map(int, found.rows[:, _KIND])),
+        frozenset(map(int, sums.rows[:, _KIND])),
         scale,
         _quantile(np.abs(off)),
         _quantile(np.abs(over - scale)),
     )
 
 
-@dataclass(frozen=True)
-class _Held:
+def _held_out(
+    sums: Sums, measurements: Sequence[Measurement], families: Sequence[str], seed: int
+) -> Array:
     """
-    Programs in folds by family: what is learned of one is learned from the others.
+    How far each program is off, as log2, by trees that did not see its family.
 
     What trees say of programs that they were trained on is better than of any else, so
-    neither the factor nor the interval may be learned from that.
+    the interval may not be learned from that.
     """
-
-    fold: Array
-    """Of each program."""
-    measurements: Sequence[Measurement]
-
-    def programs(self, seed: int) -> tuple[Array, Array]:
-        """
-        The features of each program, and log2 of what it took over the sum of its ops.
-        """
-        vectors = np.zeros((len(self.measurements), len(PROGRAM_FEATURES)), np.float32)
-        wanted = np.zeros(len(self.measurements))
-        for fold in range(FOLDS):
-            of = zip(self.fold, self.measurements, strict=True)
-            inside = [one for place, one in of if place != fold]
-            if len(inside) == len(self.measurements):
-                continue
-            trees = _fit_rows(_op_rows(inside), seed)
-            for place, one in enumerate(self.measurements):
-                if self.fold[place] == fold:
-                    summed, vectors[place] = _summed(trees, one)
-                    wanted[place] = math.log2(one.seconds / summed)
-        return vectors, wanted
-
-    def factors(
-        self, vectors: Array, wanted: Array, weights: Array, seed: int
-    ) -> Array:
-        """How far the factor of each program is off."""
-        off = wanted.copy()
-        for fold in range(FOLDS):
-            inside, outside = self.fold != fold, self.fold == fold
-            if inside.any() and outside.any():
-                given = vectors[inside], wanted[inside], weights[inside]
-                off[outside] -= fit(*given, seed, PROGRAMS).predict(vectors[outside])
-        return off
+    order = np.random.default_rng(seed).permutation(len(families))
+    folds = {families[int(n)]: place % FOLDS for place, n in enumerate(order)}
+    fold = np.array([folds[one.family] for one in measurements])
+    off = np.zeros(len(measurements))
+    for place in range(FOLDS):
+        outside = fold == place
+        if outside.any() and not outside.all():
+            trees, extra = boost(sums.of(~outside), seed, OPS)
+            asked = sums.of(outside)
+            found = asked.predicted(trees.predict(asked.rows), extra)
+            off[outside] = np.log2(asked.seconds / found)
+    return off
 
 
 def _quantile(off: Array) -> float:
@@ -238,45 +200,41 @@ def _quantile(off: Array) -> float:
     return float(np.sort(off)[place])
 
 
-def _fit_rows(found: _Rows, seed: int) -> Trees:
-    return fit(found.rows, found.wanted, found.weights, seed, OPS)
-
-
-def _op_rows(measurements: Sequence[Measurement]) -> _Rows:
-    """
-    The ops, each that differs once: its time is the mean, its weight by its share.
-    """
-    times: dict[tuple[OpFacts, Rates], list[float]] = {}
-    shares: dict[tuple[OpFacts, Rates], float] = {}
-    for one in measurements:
+def _sums(measurements: Sequence[Measurement]) -> Sums:
+    """The ops, each that differs once, with the mean of its times."""
+    places: dict[tuple[OpFacts, Rates], int] = {}
+    times: list[list[float]] = []
+    shares: list[float] = []
+    uses: list[tuple[int, int]] = []
+    for program, one in enumerate(measurements):
         known = sum(seconds or 0.0 for seconds in one.op_seconds)
         # What a profiler adds or misses is spread over all.
         factor = one.seconds / known if known else 1.0
         for facts, seconds in zip(one.ops, one.op_seconds, strict=True):
-            key = facts, one.rates
-            times.setdefault(key, []).append((seconds or 0.0) * factor)
-            share = (seconds or 0.0) / known if known else 0.0
-            shares[key] = max(shares.get(key, 0.0), share)
-    rows = np.array([op_vector(*key) for key in times], np.float32)
-    lines = np.array([roofline_seconds(*key) for key in times])
-    means = np.array([np.mean(found) for found in times.values()])
-    wanted = np.log2(np.maximum(means / lines, LEAST))
-    weights = np.sqrt(np.array(list(shares.values())) + 1e-3)
-    return _Rows(rows, wanted, weights)
-
-
-def _summed(trees: Trees, one: Measurement) -> tuple[float, list[float]]:
-    rows = np.array([op_vector(facts, one.rates) for facts in one.ops], np.float32)
-    lines = np.array([roofline_seconds(facts, one.rates) for facts in one.ops])
-    seconds = lines * 2 ** trees.predict(rows)
-    vector = program_vector(one.ops, one.rates, seconds.tolist())
-    return float(seconds.sum()) + one.rates.call_seconds, vector
-
-
-def _model_weights(measurements: Sequence[Measurement]) -> Array:
-    """Every model counts alike, however many of its programs were measured."""
-    counts = Counter(one.model for one in measurements)
-    return np.array([1 / counts[one.model] for one in measurements])
+            place = places.setdefault((facts, one.rates), len(places))
+            if place == len(times):
+                times.append([])
+                shares.append(0.0)
+            uses.append((program, place))
+            times[place].append((seconds or 0.0) * factor)
+            # Of kernels that run beside each other a profiler tells no op's time.
+            if known and not one.rates.fuses:
+                shares[place] = max(shares[place], (seconds or 0.0) / known)
+    lines = np.array([roofline_seconds(*key) for key in places])
+    means = np.array([np.mean(found) for found in times])
+    program, op = np.array(uses).T
+    models = [one.model for one in measurements]
+    return Sums(
+        np.array([op_vector(*key) for key in places], np.float32),
+        lines,
+        np.log2(np.maximum(means / lines, LEAST)),
+        np.array(shares),
+        program,
+        op,
+        np.array([one.seconds for one in measurements]),
+        np.array([one.rates.call_seconds for one in measurements]),
+        np.unique(models, return_inverse=True)[1],
+    )
 
 
 # --- files ---

@@ -99,37 +99,58 @@ class Settings:
     rate: float = 0.07
     part: float = 0.6
     """Of the rows, drawn for each tree."""
+    features: float = 0.5
+    """Of the features, drawn for each node."""
     leaf: int = 4
     """Rows in a leaf at least."""
 
 
-def fit(
+def grown(
     rows: Array, wanted: Array, weights: Array, seed: int, settings: Settings
-) -> Trees:
+) -> Any:
     """
-    Trees that give about ``wanted[n]`` for ``rows[n, features]``, by squared error.
+    One tree of scikit-learn's, for ``wanted[n]`` of ``rows[n, features]``.
 
     Raises TrainingError where scikit-learn is not installed.
     """
     try:
-        ensemble: Any = importlib.import_module("sklearn.ensemble")
+        found: Any = importlib.import_module("sklearn.tree")
     except ImportError as error:
         raise TrainingError(
             "found no scikit-learn, wanted it for training: "
             "pip install 'sardonyx[tune]'"
         ) from error
-    model = ensemble.GradientBoostingRegressor(
-        n_estimators=settings.trees,
+    tree = found.DecisionTreeRegressor(
         max_depth=settings.depth,
-        learning_rate=settings.rate,
-        subsample=settings.part,
-        max_features=0.5,
+        max_features=settings.features,
         min_samples_leaf=settings.leaf,
         random_state=seed,
     )
-    model.fit(rows, wanted, sample_weight=weights)
-    base = float(model.init_.constant_[0, 0])
-    return _gathered(base, [one[0].tree_ for one in model.estimators_], settings.rate)
+    return tree.fit(rows, wanted, sample_weight=weights)
+
+
+def joined(base: float, trees: Sequence[Any], rate: float) -> Trees:
+    """What trees of scikit-learn's give: `base`, and `rate` times the sum of all."""
+    return _gathered(base, [one.tree_ for one in trees], rate)
+
+
+def averaged(several: Sequence[Trees]) -> Trees:
+    """Trees that give the mean of what `several` give."""
+    firsts = np.cumsum([0, *(len(one.feature) for one in several[:-1])])
+
+    def moved(parts: Sequence[Array]) -> Array:
+        places = zip(parts, firsts, strict=True)
+        return np.concatenate([part + first for part, first in places]).astype(np.int32)
+
+    return Trees(
+        float(np.mean([one.base for one in several])),
+        moved([one.roots for one in several]),
+        np.concatenate([one.feature for one in several]),
+        np.concatenate([one.threshold for one in several]),
+        moved([one.left for one in several]),
+        moved([one.right for one in several]),
+        np.concatenate([one.value for one in several]) / np.float32(len(several)),
+    )
 
 
 def _gathered(base: float, trees: Sequence[Any], rate: float) -> Trees:

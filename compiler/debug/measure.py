@@ -67,6 +67,16 @@ class _Subject:
         return OpTime(label_of(op), *names, seconds, calls, inside, shared, *costs)
 
 
+@dataclass(frozen=True)
+class Profiler:
+    """Of a program that is compiled: it may be measured again and again."""
+
+    profile: Callable[[float], Profile]
+    """Times its ops for about so many seconds."""
+    whole: Callable[[float], tuple[float, ...]]
+    """The seconds of calls in a row of the whole program, for about so many."""
+
+
 def profile_model(
     source: str | Path | Model,
     backend: str = "numpy",
@@ -101,7 +111,7 @@ def profile_executable(
     """
     As `profile_model`, of what is compiled: the ops are those of `counted_ops`.
     """
-    return profiler_of(executable, dims, seed, inputs)(budget_seconds)
+    return profiler_of(executable, dims, seed, inputs).profile(budget_seconds)
 
 
 def profiler_of(
@@ -109,10 +119,10 @@ def profiler_of(
     dims: Mapping[str, int] | None = None,
     seed: int = 0,
     inputs: Mapping[str, Any] | None = None,
-) -> Callable[[float], Profile]:
+) -> Profiler:
     """
-    A function that profiles `executable` for about so many seconds whenever it is
-    called: what is compiled for that is compiled once.
+    What profiles `executable` whenever it is asked: what is compiled for that is
+    compiled once.
     """
     arrays = random_by_name(executable, dims or {}, seed, inputs)
     # A model that cannot run says so here, in one line.
@@ -182,7 +192,7 @@ def sized_cost(
 # --- NumPy: each op between two looks at the clock ---
 
 
-def _on_numpy(subject: _Subject) -> Callable[[float], Profile]:
+def _on_numpy(subject: _Subject) -> Profiler:
     executable = subject.executable
     model = executable.model
     places: dict[Operation, int] = {op: n for n, op in enumerate(subject.ops)}
@@ -190,7 +200,19 @@ def _on_numpy(subject: _Subject) -> Callable[[float], Profile]:
         model.main, model.context.store, places, executable.inputs
     )
     run = program.prepared(time.perf_counter, executable.params)
-    return partial(_timed_on_numpy, subject, run)
+    return Profiler(partial(_timed_on_numpy, subject, run), partial(_calls, subject))
+
+
+def _calls(subject: _Subject, budget_seconds: float) -> tuple[float, ...]:
+    """See `Profiler.whole`."""
+    clock, found = time.perf_counter, list[float]()
+    subject.executable(**subject.arrays)
+    stop = clock() + budget_seconds
+    while len(found) < 3 or (clock() < stop and len(found) < 200):
+        start = clock()
+        subject.executable(**subject.arrays)
+        found.append(clock() - start)
+    return tuple(found)
 
 
 def _timed_on_numpy(
@@ -274,7 +296,7 @@ def _typical(seconds: Sequence[float]) -> int:
 # --- JAX: XLA's kernels, and the ops in them ---
 
 
-def _on_jax(subject: _Subject) -> Callable[[float], Profile]:
+def _on_jax(subject: _Subject) -> Profiler:
     executable = subject.executable
     model = executable.model
     places: dict[Operation, int] = {op: n for n, op in enumerate(subject.ops)}
@@ -285,7 +307,7 @@ def _on_jax(subject: _Subject) -> Callable[[float], Profile]:
     store = model.context.store
     weights = {key: store[key].array() for key in program.weights}
     compiled = profiler.compiled_program(program, weights, subject.values)
-    return partial(_timed_on_jax, subject, compiled)
+    return Profiler(partial(_timed_on_jax, subject, compiled), compiled.whole)
 
 
 def _timed_on_jax(subject: _Subject, compiled: Any, budget_seconds: float) -> Profile:

@@ -6,9 +6,9 @@ What the cost model learns from, how well it predicts, and what it ships.
     python tests/bench/cost_model.py train        writes compiler/cost/model.safetensors
 
 `collect` measures programs of the shared models, of make_light.py's classifiers and of
-models drawn at random (cost_models.py); it goes on where it was stopped. `evaluate`
-holds out families of real models, five times with other seeds; what was drawn only ever
-helps to train.
+models and parts drawn at random (cost_models.py, cost_parts.py); it goes on where it
+was stopped. `evaluate` holds out families of real models, five times with other seeds;
+what was drawn only ever helps to train.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from cost_models import FAMILIES as NETWORKS
 from cost_models import drawn_models
+from cost_parts import PARTS
 from safetensors.numpy import save
 from sardonyx.compiler.arguments import write_whole
 from sardonyx.compiler.bench.machine import describe_machine
 from sardonyx.compiler.cost.calibrate import calibrate
+from sardonyx.compiler.cost.choose import LEAST_GAIN, preferred
 from sardonyx.compiler.cost.dataset import (
+    ROUNDS,
     Measurement,
     Subject,
     collect,
@@ -54,7 +58,14 @@ PAGE = ROOT / "docs" / "cost-model.md"
 BACKENDS = ("numpy", "jax")
 SEEDS, FOLDS = 5, 5
 NOISE = 0.03
-"""Programs whose times are closer are not ordered: measuring again may swap them."""
+"""
+Programs whose times are closer are not ordered: measuring again may swap them.
+"""
+SURE = 7
+"""
+Nor are those of which not the same was the faster in so many of the `ROUNDS` in which
+they took turns: by a sign test, of equal programs 7 % would be ordered.
+"""
 DRAWN = "drawn-"
 
 FAMILIES = {
@@ -76,7 +87,8 @@ SIZES: Mapping[str, Sequence[Mapping[str, int]]] = {
         {"batch": 4, "seq": 64},
     ],
 }
-REAL_MOST, DRAWN_MOST = 8, 2
+REAL_MOST = {"numpy": 16, "jax": 8}
+DRAWN_MOST = 4
 """Pipelines of a model that are measured: for a real one all of a space that small."""
 
 
@@ -94,11 +106,13 @@ def real_models(light: Path) -> Iterator[tuple[str, str, Model]]:
 
 
 def groups(
-    models: Iterable[tuple[str, str, Model]], most: int, backends: Sequence[str]
+    models: Iterable[tuple[str, str, Model]],
+    most: Mapping[str, int],
+    backends: Sequence[str],
 ) -> Iterator[Iterator[Subject]]:
     for name, family, model in models:
         for backend in backends:
-            yield subjects_of(model, name, family, backend, most)
+            yield subjects_of(model, name, family, backend, most[backend])
 
 
 def run_collect(options: argparse.Namespace) -> None:
@@ -116,11 +130,12 @@ def run_collect(options: argparse.Namespace) -> None:
             found = groups(real_models(light), REAL_MOST, options.backend)
         else:
             count, seed = options.drawn
+            families = PARTS if options.parts else NETWORKS
             drawn = (
                 (name, DRAWN + family, import_model(proto))
-                for name, family, proto in drawn_models(count, seed)
+                for name, family, proto in drawn_models(count, seed, families)
             )
-            found = groups(drawn, DRAWN_MOST, options.backend)
+            found = groups(drawn, dict.fromkeys(BACKENDS, DRAWN_MOST), options.backend)
         path = options.output
         for one in collect(path, found, rates, named, options.seconds):
             spent = time.perf_counter() - start
@@ -145,7 +160,7 @@ class Score:
     tau: float
     """Kendall's, over the pipelines of each model; the mean."""
     regret: float
-    """What the pipeline predicted fastest takes over the fastest, less 1; the mean."""
+    """What the pipeline chosen takes over the fastest, less 1; the mean."""
 
 
 def by_model(measurements: Iterable[Measurement]) -> dict[str, list[Measurement]]:
@@ -164,8 +179,8 @@ def score(measurements: Sequence[Measurement], predicted: Predicted) -> Score:
         taken = [one.seconds for one in programs]
         said = [predicted(one) for one in programs]
         errors.append(abs(said[0] / taken[0] - 1))
-        regrets.append(taken[int(np.argmin(said))] / min(taken) - 1)
-        tau = kendall(taken, said)
+        regrets.append(taken[preferred(said)] / min(taken) - 1)
+        tau = kendall(programs, said)
         if tau is not None:
             taus.append(tau)
     return Score(
@@ -176,16 +191,26 @@ def score(measurements: Sequence[Measurement], predicted: Predicted) -> Score:
     )
 
 
-def kendall(taken: Sequence[float], said: Sequence[float]) -> float | None:
+def kendall(programs: Sequence[Measurement], said: Sequence[float]) -> float | None:
     """
-    Kendall's tau over the pairs whose times differ by more than `NOISE`; None if none.
+    Kendall's tau over the pairs whose order is certain, see `NOISE`; None if none.
     """
     agreed = total = 0
-    for one, other in itertools.combinations(zip(taken, said, strict=True), 2):
-        if abs(math.log(one[0] / other[0])) > math.log1p(NOISE):
+    for one, other in itertools.combinations(zip(programs, said, strict=True), 2):
+        if order := ordered(one[0], other[0]):
             total += 1
-            agreed += int(np.sign((one[0] - other[0]) * (one[1] - other[1])))
+            agreed += order * int(np.sign(one[1] - other[1]))
     return agreed / total if total else None
+
+
+def ordered(one: Measurement, other: Measurement) -> int:
+    """-1 if `one` is certainly the faster, 1 if the slower; 0 if neither is certain."""
+    if abs(math.log(one.seconds / other.seconds)) <= math.log1p(NOISE):
+        return 0
+    order = int(np.sign(one.seconds - other.seconds))
+    turns = list(zip(one.rounds, other.rounds, strict=True))
+    agreeing = sum(np.sign(a - b) == order for a, b in turns)
+    return order if agreeing >= SURE * len(turns) / ROUNDS else 0
 
 
 @dataclass(frozen=True)
@@ -271,17 +296,21 @@ HEAD = f"""# The cost model
 
 Written by `python tests/bench/cost_model.py evaluate` from the measurements in
 tests/bench/measurements. Families of real models are held out, in {FOLDS} folds; the
-numbers are means over {SEEDS} seeds, and the ends. Models drawn at random
-(tests/bench/cost_models.py) help to train and are not asked about.
+numbers are means over {SEEDS} seeds, and the ends. Models and parts of models drawn
+at random (tests/bench/cost_models.py, cost_parts.py) help to train and are not asked
+about.
 """
 COLUMNS = (
     "| backend | predicted by | models within 20 % | median error | "
     "Kendall's tau of pipelines | regret |"
 )
-FOOT = f"""A model's latency is that of its -O2 program. Tau is over all pairs of a
-model's pipelines whose times differ by more than {NOISE:.0%}; regret is what the
-pipeline predicted fastest takes beyond the fastest of all that were measured (every one
-of a space of at most {REAL_MOST}).
+FOOT = f"""A model's latency is that of its -O2 program. Tau is over the pairs of a
+model's pipelines whose order is certain: their times differ by more than {NOISE:.0%},
+and one was the faster in {SURE} of the {ROUNDS} rounds in which they took turns. Regret
+is what the pipeline chosen takes beyond the fastest of all that were measured (every
+one of a space of at most {REAL_MOST["numpy"]}, on JAX {REAL_MOST["jax"]}); it is the
+one predicted fastest, or -O2 where that is predicted to gain less than
+{LEAST_GAIN:.0%}, as -O3 chooses.
 """
 
 
@@ -329,7 +358,7 @@ def _per_model(measurements: Sequence[Measurement]) -> list[str]:
         for name, programs in by_model(real).items():
             taken = [one.seconds for one in programs]
             said = [held.learned[one.key] for one in programs]
-            tau = kendall(taken, said)
+            tau = kendall(programs, said)
             lines.append(
                 f"| {name} | {backend} | {1e3 * taken[0]:.3g} | "
                 f"{said[0] / taken[0]:.2f} | {len(programs)} | "
@@ -364,6 +393,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("collect")
     one.add_argument("--drawn", type=int, nargs=2, metavar=("COUNT", "SEED"))
+    one.add_argument("--parts", action="store_true", help="draw parts of networks")
     one.add_argument("--light", type=Path)
     one.add_argument("--backend", action="append", choices=BACKENDS)
     one.add_argument("--seconds", type=float, default=1.0)

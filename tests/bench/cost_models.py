@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,15 +35,18 @@ class Net:
     def weight(self, *shape: int) -> str:
         scale = 1 / math.sqrt(max(1, math.prod(shape[1:])))
         array = self.generator.standard_normal(shape, np.float32) * np.float32(scale)
-        return self._held(array)
+        return self.held(array)
 
     def integers(self, *values: int) -> str:
-        return self._held(np.array(values, np.int64))
+        return self.held(np.array(values, np.int64))
+
+    def integer(self, value: int) -> str:
+        return self.held(np.array(value, np.int64))
 
     def scalar(self, value: float) -> str:
-        return self._held(np.array(value, np.float32))
+        return self.held(np.array(value, np.float32))
 
-    def _held(self, array: np.ndarray) -> str:
+    def held(self, array: np.ndarray) -> str:
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(array, name))
         return name
@@ -83,7 +86,7 @@ class Net:
     def norm(self, x: str, channels: int) -> str:
         ones = np.ones(channels, np.float32)
         zeros = np.zeros(channels, np.float32)
-        statistics = [self._held(a) for a in (ones, zeros, zeros, ones)]
+        statistics = [self.held(a) for a in (ones, zeros, zeros, ones)]
         return self.op("BatchNormalization", x, *statistics)
 
     def pool(self, x: str, kind: str = "MaxPool") -> str:
@@ -237,7 +240,7 @@ def _heads(
     return net.op("Transpose", net.op("Reshape", y, shape), perm=perm)
 
 
-def _attention(
+def attention(
     net: Net, y: str, batch: int, tokens: int, width: int, heads: int, mask: str = ""
 ) -> str:
     size = width // heads
@@ -261,20 +264,31 @@ def _transformer(net: Net) -> tuple[int, int, int, int]:
     return net.draw.choice([1, 1, 2, 4]), tokens, width, heads
 
 
+def gelu(net: Net, y: str) -> str:
+    erf = net.op("Erf", net.op("Div", y, net.scalar(math.sqrt(2))))
+    wide = net.op("Mul", y, net.op("Add", erf, net.scalar(1)))
+    return net.op("Mul", wide, net.scalar(0.5))
+
+
+def rms(net: Net, y: str, width: int) -> str:
+    square = net.op("Mul", y, y)
+    mean = net.op("ReduceMean", square, net.integers(-1), keepdims=1)
+    root = net.op("Sqrt", net.op("Add", mean, net.scalar(1e-6)))
+    return net.op("Mul", net.op("Div", y, root), net.weight(width))
+
+
 def encoder(net: Net) -> tuple[str, tuple[int, ...]]:
     batch, tokens, width, heads = _transformer(net)
     y, first = "x", net.draw.random() < 0.5
     wide = width * net.draw.choice([2, 4])
     for _ in range(net.draw.randint(1, 4)):
         before = net.layer_norm(y, width) if first else y
-        y = net.op("Add", y, _attention(net, before, batch, tokens, width, heads))
+        y = net.op("Add", y, attention(net, before, batch, tokens, width, heads))
         y = y if first else net.layer_norm(y, width)
         z = net.linear(net.layer_norm(y, width) if first else y, width, wide)
-        erf = net.op("Erf", net.op("Div", z, net.scalar(math.sqrt(2))))
-        z = net.op("Mul", net.op("Mul", z, net.op("Add", erf, net.scalar(1))), "half")
+        z = gelu(net, z)
         y = net.op("Add", y, net.linear(z, wide, width))
         y = y if first else net.layer_norm(y, width)
-    net.weights.append(numpy_helper.from_array(np.array(0.5, np.float32), "half"))
     return net.layer_norm(y, width) if first else y, (batch, tokens, width)
 
 
@@ -284,23 +298,16 @@ def decoder(net: Net) -> tuple[str, tuple[int, ...]]:
     net.weights.append(numpy_helper.from_array(mask, "mask"))
     y, wide = "x", int(width * net.draw.choice([2, 8 / 3, 4])) // 16 * 16
 
-    def rms(value: str) -> str:
-        square = net.op("Mul", value, value)
-        axes = net.integers(-1)
-        mean = net.op("ReduceMean", square, axes, keepdims=1)
-        root = net.op("Sqrt", net.op("Add", mean, net.scalar(1e-6)))
-        return net.op("Mul", net.op("Div", value, root), net.weight(width))
-
     for _ in range(net.draw.randint(1, 4)):
-        part = _attention(net, rms(y), batch, tokens, width, heads, "mask")
+        part = attention(net, rms(net, y, width), batch, tokens, width, heads, "mask")
         y = net.op("Add", y, part)
-        z = rms(y)
+        z = rms(net, y, width)
         gate = net.op("MatMul", z, net.weight(width, wide))
         gate = net.op("Mul", gate, net.op("Sigmoid", gate))
         up = net.op("MatMul", z, net.weight(width, wide))
         down = net.op("MatMul", net.op("Mul", gate, up), net.weight(wide, width))
         y = net.op("Add", y, down)
-    return rms(y), (batch, tokens, width)
+    return rms(net, y, width), (batch, tokens, width)
 
 
 def layers(net: Net) -> tuple[str, tuple[int, ...]]:
@@ -338,12 +345,10 @@ def waves(net: Net) -> tuple[str, tuple[int, ...]]:
         kernel, stride = net.draw.choice([(10, 5), (8, 4), (3, 2), (3, 1)])
         weight, bias = net.weight(wider, channels, kernel), net.weight(wider)
         y = net.op("Conv", y, weight, bias, kernel_shape=[kernel], strides=[stride])
-        erf = net.op("Erf", net.op("Div", y, net.scalar(math.sqrt(2))))
-        y = net.op("Mul", net.op("Mul", y, net.op("Add", erf, net.scalar(1))), "half")
+        y = gelu(net, y)
         channels = wider
         if place >= 3:
             break
-    net.weights.append(numpy_helper.from_array(np.array(0.5, np.float32), "half"))
     return y, (1, 1, length)
 
 
@@ -403,11 +408,11 @@ FAMILIES: dict[str, Family] = {
 
 
 def drawn_models(
-    per_family: int, seed: int = 0
+    per_family: int, seed: int = 0, families: Mapping[str, Family] = FAMILIES
 ) -> Iterator[tuple[str, str, onnx.ModelProto]]:
     """`per_family` models of every family: their names, families, and themselves."""
     for place in range(per_family):
-        for name, family in FAMILIES.items():
+        for name, family in families.items():
             net = Net(random.Random(f"{seed} {name} {place}"))
             result, shape = family(net)
             called = f"{name}-{seed}-{place}"

@@ -8,6 +8,7 @@ import pytest
 from onnx import parser
 from sardonyx.compiler import import_model
 from sardonyx.compiler.cost.dataset import (
+    ROUNDS,
     DatasetError,
     append,
     collect,
@@ -47,6 +48,8 @@ def test_programs_are_measured_op_by_op(subjects) -> None:
         assert one.pipeline == subject.executable.pipeline
         assert 0 < sum(one.op_seconds) < 3 * one.seconds
         assert len(one.ops) == len(one.op_seconds)
+        assert len(one.rounds) == ROUNDS
+        assert one.seconds == min(one.rounds)
     products = [op for op in found[0].ops if op.op == "MatMul"]
     assert sum(op.flops for op in products) >= 2 * 2 * 64**3
 
@@ -65,6 +68,11 @@ def test_a_line_and_back(subjects) -> None:
         assert again.ops == one.ops
         assert again.rates == one.rates
         assert again.seconds == pytest.approx(one.seconds, rel=1e-3)
+        assert again.rounds == pytest.approx(one.rounds, rel=1e-3)
+        # A line of before there were rounds.
+        older = one.as_json()
+        del older["rounds"]
+        assert measurement_from_json(older).rounds == ()
         # Equal ops stand once, with their mean.
         assert sum(again.op_seconds) == pytest.approx(sum(one.op_seconds), rel=1e-2)
 

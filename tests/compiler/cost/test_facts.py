@@ -11,10 +11,8 @@ from sardonyx.compiler.cost.facts import OpFacts, facts_from_json
 from sardonyx.compiler.cost.features import (
     CLASSES,
     OP_FEATURES,
-    PROGRAM_FEATURES,
     class_of,
     op_vector,
-    program_vector,
 )
 from sardonyx.compiler.cost.roofline import program_roofline, roofline_seconds
 from sardonyx.passes.analysis.targets import Rates
@@ -106,12 +104,34 @@ def test_what_a_backend_merges_moves_nothing(facts: dict[str, OpFacts]) -> None:
 
 
 def test_features_are_as_many_as_their_names(facts: dict[str, OpFacts]) -> None:
-    ops = list(facts.values())
-    for one in ops:
+    for one in facts.values():
         assert len(op_vector(one, RATES)) == len(OP_FEATURES)
-    vector = program_vector(ops, RATES, [1.0, 2.0, 3.0, 4.0])
-    assert len(vector) == len(PROGRAM_FEATURES)
-    shares = dict(zip(PROGRAM_FEATURES, vector, strict=True))
-    assert sum(shares[name] for name in CLASSES) == pytest.approx(1)
     assert CLASSES[class_of("MatMul")] == "product"
     assert CLASSES[class_of("NoSuchOp")] == "other"
+
+
+def test_channels_are_columns_in_either_layout(facts: dict[str, OpFacts]) -> None:
+    first = facts["Conv"]
+    last = replace(
+        first,
+        op="nhwc.Conv",
+        text="nhwc.Conv(1x16x16x3xf32, 3x3x3x8xf32) -> 1x14x14x8xf32",
+    )
+    one, other = (
+        dict(zip(OP_FEATURES, op_vector(facts, RATES), strict=True))
+        for facts in (first, last)
+    )
+    for name in ("columns", "rows", "columns_before", "width", "unfolded"):
+        assert one[name] == other[name], name
+    assert 2 ** one["columns"] - 1 == pytest.approx(8)
+    assert 2 ** one["columns_before"] - 1 == pytest.approx(3)
+    assert 2 ** one["width"] - 1 == pytest.approx(14)
+    assert [one["is_nhwc"], other["is_nhwc"]] == [0, 1]
+
+
+def test_what_a_region_begins_with(facts: dict[str, OpFacts]) -> None:
+    text = "Reshape+Transpose+MatMul+Gelu(4x8xf32, 8x8xf32) -> 4x8xf32"
+    region = replace(facts["Conv"], op="MatMul", text=text)
+    found = dict(zip(OP_FEATURES, op_vector(region, RATES), strict=True))
+    named = ("moves", "curves", "begins_with_move")
+    assert [found[name] for name in named] == [2, 1, 1]
