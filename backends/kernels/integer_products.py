@@ -151,6 +151,8 @@ def stepped_product(
     rows, (depth, width) = floats(a, left), wide.shape[-2:]
     if step < depth and largest * reach(a, left) <= EXACT_LIMIT:
         step = depth
+    if step >= depth and rows.ndim == wide.ndim == 2:
+        return np.matmul(rows, wide).astype(np.int32)
     lead = rows.shape[:-2] if wide.ndim == 2 else lead_of(rows, wide)
     total = np.empty((*lead, rows.shape[-2], width), np.int32)
     flat = total
