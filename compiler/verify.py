@@ -162,7 +162,7 @@ def name_as(model: Model, original: str | Path | onnx.ModelProto) -> None:
     Give the inputs and outputs that have no names those of `original`, by their places.
 
     A module that was written by hand may have none. Raises SardonyxError where the file
-    has more of them or fewer.
+    has more of them or fewer, or calls another what has a name already.
     """
     main = model.main
     ours = (
@@ -180,7 +180,14 @@ def name_as(model: Model, original: str | Path | onnx.ModelProto) -> None:
                 f"found {len(entries)} {word}, not all with names, wanted "
                 f"{len(values)} as in the original"
             )
-        pairs = zip(entries, values, strict=True)
+        pairs = list(zip(entries, values, strict=True))
+        for entry, value in pairs:
+            wanted = name_entry(value.name).data["onnx.name"]
+            if entry.get("onnx.name", wanted) != wanted:
+                raise SardonyxError(
+                    f"found {word} of which one is named {entry['onnx.name']}, wanted "
+                    f"{wanted} there as in the original, or no name"
+                )
         whole = [{**name_entry(value.name).data, **entry} for entry, value in pairs]
         named.append(ArrayAttr(map(DictionaryAttr, whole)))
     main.arg_attrs, main.res_attrs = named

@@ -109,6 +109,8 @@ class Work:
         """The compressed model, within the budget if there is one; `what` is told."""
         if max_drop is not None:
             return self._budgeted(max_drop, evaluate, metric)
+        if evaluate is not None:
+            raise DataError("found --evaluate alone, wanted --max-drop PERCENT with it")
         with working(what):
             return Chosen(self._applied((), (), ()), 0.0)
 
@@ -161,7 +163,8 @@ def show_budget(chosen: Chosen, max_drop: float | None, metric: str, less: str) 
 
 def show_layers(found: Report, chosen: Chosen) -> None:
     """A table of what became of the layers, with densities where some are under 1."""
-    alone, sparse = dict(chosen.sensitivity), found.density < 1
+    alone = dict(chosen.sensitivity)
+    sparse = any((layer.density or 1) < 1 for layer in found.layers)
     table = Table(box=None)
     table.add_column("layer", overflow="fold")
     columns = ["", "stored as", *["density"] * sparse, "bytes", "of", "SNR, dB"]
@@ -170,7 +173,7 @@ def show_layers(found: Report, chosen: Chosen) -> None:
     for layer in found.layers:
         noise, drop = layer.decibels, alone.get(layer.node)
         cells = [escape(printable(layer.node)), layer.operator, layer.stored]
-        cells += [f"{layer.density:.3f}"] * sparse
+        cells += [f"{layer.density or 1:.3f}"] * sparse
         cells += [f"{layer.bytes_after}", f"{layer.bytes_before}"]
         cells.append("" if noise is None else f"{noise:.1f}")
         cells += ["" if drop is None else f"{drop:.3g}"] * bool(alone)

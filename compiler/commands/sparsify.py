@@ -112,9 +112,8 @@ def sparsify(
         print_json(found.as_json() | {"pipeline": spec} | budget)
         return
     show_layers(found, chosen)
-    show(
-        f"weights: {found.bytes_after} of {found.bytes_before} bytes; of those of "
-        f"products {found.density:.1%} are kept"
-    )
+    part = found.density
+    kept = "" if part is None else f"; of those of products {part:.1%} are kept"
+    show(f"weights: {found.bytes_after} of {found.bytes_before} bytes{kept}")
     show_budget(chosen, max_drop, metric, "pruned by half as much")
     show(f"wrote {output}; the same again: sardonyx compile {model} -p '{spec}'")

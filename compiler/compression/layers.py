@@ -32,8 +32,8 @@ class Layer:
     """With scales, zero points, indices and masks."""
     decibels: float | None
     """The signal to noise of its result, earlier layers' noise included."""
-    density: float = 1.0
-    """The part of the weight's elements that is not 0, or that is stored."""
+    density: float | None = None
+    """The part of the weight's elements that is stored; None if it was not counted."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,14 @@ class Report:
         return 8 * sum(layer.bytes_after for layer in self.layers) / self._elements
 
     @property
-    def density(self) -> float:
-        """Of all products' weights together."""
-        kept = sum(layer.density * layer.elements for layer in self.layers)
-        return kept / self._elements
+    def density(self) -> float | None:
+        """Of all products' weights together; None if there are none, or not counted."""
+        kept = 0.0
+        for layer in self.layers:
+            if layer.density is None:
+                return None
+            kept += layer.density * layer.elements
+        return kept / self._elements if self.layers else None
 
     @property
     def _elements(self) -> int:
@@ -61,13 +65,21 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """For JSON."""
-        return {
+        whole = {
             "bytes_before": self.bytes_before,
             "bytes_after": self.bytes_after,
             "bits_per_weight": self.bits_per_weight,
             "density": self.density,
-            "layers": [asdict(layer) for layer in self.layers],
         }
+        return {
+            **_counted(whole),
+            "layers": [_counted(asdict(layer)) for layer in self.layers],
+        }
+
+
+def _counted(entry: dict[str, Any]) -> dict[str, Any]:
+    """`entry` without a density that was not counted."""
+    return {k: v for k, v in entry.items() if k != "density" or v is not None}
 
 
 def weight_bytes(model: Model) -> int:

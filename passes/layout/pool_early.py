@@ -50,7 +50,7 @@ class PoolOfRelu(OnnxPattern[Activated]):
         if any(not is_none(kind) for kind in op.result_types[1:]):
             return Declined("where its largest elements are is wanted")
         if all(size == 1 for size in setting(op, "strides") or (1,)):
-            return Declined("it leaves as many elements as there were")
+            return Declined("its windows overlap: it may leave as many elements")
         if _sees_nothing(op):
             return Declined("a window may lie in the padding alone")
         return Activated(relu, self._biased(relu.operands[0]))
@@ -60,8 +60,8 @@ class PoolOfRelu(OnnxPattern[Activated]):
         conv = image.owner
         if not isinstance(conv, OnnxOp) or conv.name != "onnx.Conv":
             return None
-        bias = conv.operands[2] if len(conv.operands) > 2 else None
-        if bias is None or not given(bias) or not image.has_one_use():
+        _, _, bias = conv.operands
+        if not given(bias) or not image.has_one_use():
             return None
         # The sum of a convolution in 16 bits is rounded once, with its bias.
         if constant_of(bias, self.store) is None or not is_wide_float(image):

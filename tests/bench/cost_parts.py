@@ -182,7 +182,7 @@ def shuffles(net: Net) -> Drawn:
     return y, shape
 
 
-def _tokens(net: Net, width: int) -> tuple[str, int, int]:
+def _tokens(net: Net) -> tuple[str, int, int]:
     """A value of tokens: itself, the batch, and how many each has."""
     batch, tokens = net.draw.choice([1, 1, 2, 4]), _between(net, 4, 256)
     return "x", batch, tokens
@@ -192,7 +192,7 @@ def transformers(net: Net) -> Drawn:
     """A layer of a transformer, of the least to middle size."""
     heads = net.draw.choice([1, 2, 4, 8])
     width = heads * net.draw.choice([8, 16, 16, 32, 32, 64])
-    y, batch, tokens = _tokens(net, width)
+    y, batch, tokens = _tokens(net)
     root, mask = net.draw.random() < 0.5, net.draw.random() < 0.5
     if mask:
         held = np.triu(np.full((1, 1, tokens, tokens), -1e9, np.float32), 1)
@@ -282,7 +282,7 @@ def movements(net: Net) -> Drawn:
     channels, side = _channels(net, 256), net.draw.choice(SIDES[2:])
     y, shape = "x", (1, channels, side, side)
     for _ in range(net.draw.randint(2, 4)):
-        kind = net.draw.choice(["pool", "mean", "norm", "join", "turn", "add", "lrn"])
+        kind = net.draw.choice(["pool", "add", "norm", "join", "turn", "add", "lrn"])
         if kind == "pool":
             y = net.op(
                 net.draw.choice(["MaxPool", "AveragePool"]),

@@ -264,6 +264,18 @@ def test_a_module_without_names_is_compared_place_by_place(
     assert found.ok
     assert [c.name for c in found.comparisons if c.kind == "output"] == ["y", "z"]
     assert not verify(wrong, **options).ok
+    # One of two names, that of the other output.
+    named = "tensor<2x4xf32>, tensor<2x4xf32> {onnx.name = "
+    for name, fits in (("z", True), ("y", False)):
+        partly = tmp_path / f"{name}.mlir"
+        text = right.read_text(encoding="utf-8")
+        before = "-> (tensor<2x4xf32>, tensor<2x4xf32>) {"
+        partly.write_text(text.replace(before, f'-> ({named}"{name}"}}) {{'), "utf-8")
+        if fits:
+            assert verify(partly, **options).ok
+            continue
+        with pytest.raises(SardonyxError, match='named "y", wanted "z" there'):
+            verify(partly, **options)
     proto.graph.output.pop()
     with pytest.raises(SardonyxError, match=r"found 2 outputs, .* wanted 1 as"):
         verify(right, **options)

@@ -54,6 +54,8 @@ def test_it_writes_onnx_that_runs_the_same(
     assert told.code == 0, told.err
     found = json.loads(told.out)
     codes = [layer["stored"] for layer in found["layers"]]
+    # Nobody counted what is 0.
+    assert not any("density" in entry for entry in (found, *found["layers"]))
     assert "float32" not in codes
     assert {layer["node"] for layer in found["layers"]} == {"first", "second"}
     onnx.checker.check_model(onnx.load(str(goal)))
@@ -115,6 +117,10 @@ def test_a_budget_widens_or_leaves_out(
         (["--scheme", "w8a8-dynamic", "--bits", "4"], "found option 'bits'"),
         (["--scheme", "w4a16", "--bits", "3"], "found bits=3, wanted 2, 4 or 8"),
         (["--scheme", "w4a16", "--max-drop", "1"], "wanted --evaluate FILE"),
+        (
+            ["--scheme", "w4a16", "--evaluate", "data.npz"],
+            "found --evaluate alone, wanted --max-drop PERCENT",
+        ),
         (
             [
                 *("--scheme", "w4a16", "--max-drop", "1"),

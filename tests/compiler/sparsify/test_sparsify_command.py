@@ -165,6 +165,10 @@ def test_a_budget_is_told(sardonyx: Any, mlp: Path, data: Path) -> None:
             ["--method", "magnitude", "--max-drop", "1"],
             "found --max-drop alone, wanted --evaluate FILE",
         ),
+        (
+            ["--method", "magnitude", "--evaluate", "data.npz"],
+            "found --evaluate alone, wanted --max-drop PERCENT",
+        ),
         (["--encode", "x"], "found --encode 'x', wanted none, time, bytes"),
     ],
 )

@@ -269,7 +269,7 @@ def test_what_stays_float_is_counted(quantized: Any) -> None:
     proto = first(planted_block(60.0))
     done = quantized("llm-int8{calibration=CALIBRATION},cse,dce", proto, [x])
     layer = report_of(done.before, done.model).layers[0]
-    assert layer.scheme == "int8, axis 1 + float32"
+    assert layer.stored == "int8, axis 1 + float32"
     codes, scales, floats, places = (SIZE - 1) * 7, 7 * 4, 7 * 4, SIZE * 8
     assert layer.bytes_after == codes + scales + floats + places
 
