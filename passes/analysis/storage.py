@@ -134,7 +134,9 @@ def dim_of(terms: Mapping[Monomial, int]) -> Dim:
 def evaluated(amount: Dim, sizes: Mapping[str, int]) -> int | None:
     """
     What `amount` is at `sizes`; None if they leave a symbol or a division by 0.
+
+    At least 0: n elements reduced to m are n - m operations, and n may be 0.
     """
     values = (Dim((term,)).substitute(sizes).constant for term in amount.terms)
     known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(amount.terms) else None
+    return max(sum(known), 0) if len(known) == len(amount.terms) else None

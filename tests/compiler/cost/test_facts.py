@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from onnx import parser
 from sardonyx.compiler import compile_model
@@ -63,6 +64,17 @@ def test_a_region_is_its_product_and_what_is_fused() -> None:
     # It has no bias: the products and sums, and the Relu's comparisons.
     assert conv.flops == 2 * 27 * 8 * 14 * 14 + 8 * 14 * 14
     assert conv.is_known
+
+
+@pytest.mark.parametrize("size", ["0", "n"])
+def test_work_on_nothing_is_none(size: str) -> None:
+    """A sum of no elements is n - m = -1 operations by the formula."""
+    head = '<ir_version: 9, opset_import: ["": 18]>'
+    text = f"t (float[{size}] x) => (float y) {{ y = ReduceSum<keepdims = 0>(x) }}"
+    program = compile_model(parser.parse_model(head + text), "numpy", "O3")
+    (found,) = program_facts(program, {"n": 0})
+    assert (found.flops, found.bytes_read) == (0, 0)
+    assert np.isfinite(op_vector(found, RATES)).all()
 
 
 def test_json_and_back(facts: dict[str, OpFacts]) -> None:
