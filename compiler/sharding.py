@@ -156,7 +156,8 @@ def sharded(pipeline: str, shards: Shards) -> str:
         # Without anything to say, it still wants that there is a mesh.
         plans.insert(0, spec_text(ShardValuesPass(shards.values, shards.mesh)))
     after = ["split-products", *plans, "propagate-shardings", "partition", "dce"]
-    return ",".join([spec_of(pipeline), *after])
+    # -O0 is no pass at all.
+    return ",".join(filter(None, [spec_of(pipeline), *after]))
 
 
 def make_devices(shards: Shards) -> None:

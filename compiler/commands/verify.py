@@ -71,6 +71,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Compare MODEL, compiled, with an oracle on random input; exit 1 on a mismatch."""
+    from ..debug.instruments import TellLost
     from ..debug.trial import Inputs
     from ..debug.trusting import Trusting
     from ..driver import load
@@ -84,6 +85,7 @@ def verify(
     given = Inputs(tuple(inputs or ()), seed, sizes)
     trusting = Trusting(given, guard, guard_with.value, not no_reproducer, True)
     with working(f"verifying {model}") as status:
+        looking = trusting.instruments(pipeline, str(model), telling(status))
         found = verify_model(
             model,
             backend.value,
@@ -95,7 +97,7 @@ def verify(
             tolerance,
             given.of(load(model)) if inputs else None,
             original,
-            trusting.instruments(pipeline, str(model), telling(status)),
+            [TellLost(), *looking],
         )
     first = found.first_divergence
     if as_json:

@@ -97,6 +97,7 @@ def view(
     del plugin  # reading the option has loaded it
     from ...passes.analysis.targets import read_target
     from ...passes.schedule.pipelining import PipelineOrder
+    from ..debug.instruments import TellLost
     from ..debug.profile import read_profile
     from ..debug.report import Peaks, build_report, write_report
     from ..debug.report.gantt import Wanted
@@ -129,6 +130,7 @@ def view(
             told.get("refused"),
             wanted,
             told.get("considered"),
+            [TellLost()],
         )
         write_report(output, content)
     show(f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, open it in a browser")

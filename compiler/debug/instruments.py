@@ -18,6 +18,7 @@ from xdsl.passes import ModulePass
 from ...dialects.errors import SardonyxError
 from ..model import Model
 from ..pipelines import Instrument, PassRun, count_ops, spec_text
+from ..show import show_lost
 from .elided import shown_text
 
 
@@ -68,6 +69,13 @@ class PrintIR(Instrument):
     def _print(self, when: str, place: int, spec: str, text: str) -> None:
         self.stream.write(f"// -----// IR {when} pass {place + 1}: {spec} //----- //\n")
         self.stream.write(text)
+
+
+class TellLost(Instrument):
+    """Says on stderr, when all passes have run, which shardings they have lost."""
+
+    def end(self, model: Model, runs: Sequence[PassRun]) -> None:
+        show_lost(runs)
 
 
 INDEX = ("index.md", "index.json")

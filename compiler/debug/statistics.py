@@ -19,7 +19,7 @@ def statistics(runs: Sequence[PassRun]) -> list[dict[str, Any]]:
 
     ``matched`` counts the ops where a pattern's shape was there: ``rewritten`` ones and
     those of which ``declined`` has the reasons. All three are null for a pass that
-    keeps no journal.
+    keeps no journal. ``lost`` has a line for each sharding that no value has any more.
     """
     return [_entry(run) for run in runs]
 
@@ -42,6 +42,7 @@ def _entry(run: PassRun) -> dict[str, Any]:
         "rewritten": rewritten if kept else None,
         "rewritten_by_pattern": dict(sorted(by_pattern.items())) if kept else None,
         "declined": dict(sorted(declined.items())) if kept else None,
+        "lost": list(run.lost),
     }
 
 

@@ -14,17 +14,18 @@ from io import StringIO
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.printer import Printer
+from xdsl.transforms.dead_code_elimination import would_be_trivially_dead
 
 from ...dialects.onnx.provenance import node_names
 from ...dialects.sdy import NOTE, MeshOp, Sharding, is_per_device, sharding_of
 from ...dialects.sdy.shardings import print_dims
 from ..facts import name_of
-from .layouts import main_of, name_of_value, values_of
+from .layouts import main_of, name_of_value
 
 
 @dataclass(frozen=True)
 class Noted:
-    """A sharding that is noted of a result which is used."""
+    """A sharding that is noted of a result on which an output or an effect depends."""
 
     op: Operation
     called: str
@@ -35,11 +36,6 @@ class Noted:
         """The nodes that the op came from; of a constant what it is called."""
         called = f"%{self.op.results[0].name_hint}"
         return frozenset(node_names(self.op)) or frozenset([called])
-
-    @property
-    def gone(self) -> bool:
-        """Whether its op is no more, and nothing took its note over."""
-        return self.op.parent is None and NOTE in self.op.attributes
 
     def __str__(self) -> str:
         text = StringIO()
@@ -54,20 +50,40 @@ def noted_in(module: ModuleOp) -> list[Noted] | None:
     main = main_of(module)
     if is_per_device(main):
         return None
-    found: list[Noted] = []
-    for value in values_of(main):
-        owner, sharding = value.owner, sharding_of(value)
-        if isinstance(owner, Operation) and sharding is not None and value.uses:
-            found.append(Noted(owner, _called(value), sharding))
-    return found
+    block, live, found = main.body.block, set[Operation](), list[Noted]()
+    # Backwards: what uses a value, or has a body that does, stands behind its op.
+    for op in reversed(block.ops):
+        used = [
+            value
+            for value in op.results
+            if any(
+                block.find_ancestor_op_in_block(use.operation) in live
+                for use in value.uses
+            )
+        ]
+        if used or not would_be_trivially_dead(op):
+            live.add(op)
+        for value in reversed(used):
+            sharding = sharding_of(value)
+            if sharding is not None:
+                found.append(Noted(op, _called(value), sharding))
+    return found[::-1]
 
 
 def lost(before: Sequence[Noted], module: ModuleOp) -> list[Noted]:
     """What of `before`, noted in `module` once, no value that came of it has now."""
-    gone = [noted for noted in before if noted.gone]
-    after = noted_in(module) if gone else None
+    after = noted_in(module)
     if after is None:
         return []
+    # Of a dead op it is lost now: whoever erases it has nothing to do with that.
+    used, places = {noted.op for noted in after}, (None, main_of(module).body.block)
+    gone = [
+        noted
+        for noted in before
+        if NOTE in noted.op.attributes
+        and noted.op.parent in places
+        and noted.op not in used
+    ]
     # Ops are written anew, too, by passes that know nothing of shardings.
     kept = {(name, noted.sharding) for noted in after for name in noted.names}
     return [

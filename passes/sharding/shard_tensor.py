@@ -84,6 +84,8 @@ class ShardTensorPass(ModulePass):
         held = state.layouts[value]
         if len(held) < 2 or value in state.closed:
             return "its result has no tokens, or is said to lie otherwise"
+        if any(self.axis in axes for axes in held):
+            return "its result is divided already"
         layout = (*held[:-2], (*held[-2], self.axis), held[-1])
         count, parts = (static_shape(value.type) or (0, 0))[-2], mesh.size(layout[-2])
         if count % parts:
@@ -94,6 +96,8 @@ class ShardTensorPass(ModulePass):
     def _divide(self, op: OnnxOp, state: Propagation, mesh: Mesh) -> Layout | Declined:
         """How the weight of a product is divided."""
         value, weight = op.operands
+        if not {value, op.results[0]} <= state.layouts.keys():
+            return Declined("found unknown sizes, wanted fixed ones")
         held = state.layouts.get(weight, ())
         used = {axis for axes in held for axis in axes}
         if weight in state.closed or self.axis in used:

@@ -158,6 +158,9 @@ def test_verify_runs_divided_programs(sardonyx: Any, twice: Path) -> None:
     found = json.loads(done.out)
     assert found["ok"]
     assert "shard-tensor{size=2}" in found["pipeline"]
+    # No pass comes before those that divide.
+    done = sardonyx(*words, "-O0", "--shard", "tensor=2")
+    assert done.code == 0, done.err
     name = onnx.load(twice).graph.input[0].name
     done = sardonyx(*words, "--mesh", "x=2", "--shard", f"{name}=[{{}},{{x}}]")
     assert done.code == 0

@@ -16,7 +16,7 @@ from ....backends.program import LoweringError
 from ....passes.sharding.traffic import collectives, traffic
 from ...driver import choice_of, load, specialize
 from ...model import Model
-from ...pipelines import run_pipeline, spec_of
+from ...pipelines import Instrument, run_pipeline, spec_of
 from ..profile import OpTime, Profile
 from ..statistics import statistics
 from .facts import SourceLines, assumed_sizes, source_lines
@@ -76,6 +76,7 @@ def build_report(
     refused: Mapping[str, Any] | None = None,
     schedule: Wanted | None = None,
     considered: Mapping[str, Any] | None = None,
+    instruments: Sequence[Instrument] = (),
 ) -> dict[str, Any]:
     """
     All that the page shows of a model on which `pipeline` runs, as JSON's values.
@@ -85,7 +86,7 @@ def build_report(
     `refused` is what `--refuse-slower` measured, as a manifest has it, `considered`
     what -O3 was chosen among, which is else asked here; `schedule` the target on which
     the ops are shown one behind the other. ``traffic`` is what the devices send each
-    other, if `pipeline` divides the model.
+    other, if `pipeline` divides the model. `instruments` look on as the passes run.
     Raises SardonyxError for a model that cannot be read, or for a profile of another.
     """
     model = load(source)
@@ -95,7 +96,7 @@ def build_report(
     sizes = assumed_sizes(model, {**measured_at, **(dims or {})})
     recorder = Recorder(sizes)
     spec, among = _choice(model, backend, pipeline)
-    run_pipeline(model, spec, [recorder])
+    run_pipeline(model, spec, [recorder, *instruments])
     lines = source_lines(model, recorder.last_ops.values(), backend)
     layouts = Layouts()
     stages = [_stage_json(stage, recorder, layouts) for stage in recorder.stages]

@@ -79,6 +79,17 @@ def test_options_of_a_pass_are_alternatives(model) -> None:
     assert any("chains=false" in label for label in unit.labels)
 
 
+@pytest.mark.parametrize("backend", LOWERING)
+def test_options_are_for_the_backend_that_is_tuned(backend: str) -> None:
+    text = """<ir_version: 9, opset_import: ["": 18]>
+    t (float[1,64,300] x) => (float[1,64,174] y)
+    { n = Constant<value_ints: ints = [64, 1, 127]>()
+      w = ConstantOfShape<value = float[1] {0.5}>(n) y = Conv<group = 64>(x, w) }"""
+    space = space_of(import_model(parser.parse_model(text)), backend)
+    (unit,) = (unit for unit in space.units if unit.name == "convolve-by-spectra")
+    assert unit.labels == ("", "without convolve-by-spectra")
+
+
 def test_the_search_finds_the_least_and_stops(model) -> None:
     space = space_of(model, "numpy")
     asked: list[str] = []

@@ -1,5 +1,9 @@
 """Sums over divided dimensions: each device gets the whole, or its part of it."""
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,7 @@ from sardonyx.passes.sharding.traffic import Collective, collectives
 
 
 def divided(
-    sizes: tuple[int, int, int], layouts: dict[str, str]
+    sizes: tuple[int, int, int], layouts: dict[str, str], backend: str = "numpy"
 ) -> tuple[Any, Any, list[Collective]]:
     """``a @ b`` of [M, K] and [K, N] on 2 x 2 devices: found, wanted, what is sent."""
     m, k, n = sizes
@@ -29,7 +33,7 @@ def divided(
     values = ",".join(f'"{name}={dims}"' for name, dims in layouts.items())
     spec = f'shard-values{{mesh="x=2,y=2" values={values}}},partition'
     run_pipeline(model, spec)
-    executable = Executable(model, "numpy", "", lower(model, "numpy"))
+    executable = Executable(model, backend, "", lower(model, backend))
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(shape) for shape in ((m, k), (k, n)))
     given = {"a": a.astype(np.float32), "b": b.astype(np.float32)}
@@ -39,6 +43,8 @@ def divided(
 SUMMED = {"a": "_,x", "b": "x,_"}
 WHOLLY = {"a": "_,x+y", "b": "x+y,_"}
 DEEP, FLAT = (8, 64, 16), (64, 4, 64)
+SEVERAL_AXES = ("x,y", "_,y+x", "y,_", "x+y,_")
+"""How the result lies of a sum over both axes that is completed in parts."""
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,7 @@ DEEP, FLAT = (8, 64, 16), (64, 4, 64)
         (DEEP, SUMMED | {"product": "y,x"}, [("reduce_scatter", 2, 128)]),
         (DEEP, WHOLLY | {"product": "x,y"}, [("reduce_scatter", 4, 128)]),
         (DEEP, WHOLLY | {"product": "_,y+x"}, [("reduce_scatter", 4, 128)]),
+        (DEEP, WHOLLY | {"product": "x+y,_"}, [("reduce_scatter", 4, 128)]),
         (
             DEEP,
             WHOLLY | {"product": "y,_"},
@@ -72,6 +79,33 @@ def test_a_sum_is_completed(
     assert [(one.kind, one.devices, one.bytes) for one in sent] == wanted
 
 
+def errors_on_jax() -> dict[str, float]:
+    """The largest error of each layout, on four devices: run as a program."""
+    found: dict[str, float] = {}
+    for dims in SEVERAL_AXES:
+        result, wanted, sent = divided(DEEP, WHOLLY | {"product": dims}, "jax")
+        assert any(one.kind == "reduce_scatter" for one in sent), dims
+        found[dims] = float(np.abs(np.asarray(result) - wanted).max())
+    return found
+
+
+def test_a_sum_over_several_axes_on_jax() -> None:
+    flags = "--xla_force_host_platform_device_count=4"
+    ran = subprocess.run(
+        [sys.executable, __file__],
+        env={**os.environ, "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    errors = json.loads(ran.stdout)
+    assert tuple(errors) == SEVERAL_AXES
+    # Sums of 64 products; those over one axis only would be off by whole numbers.
+    assert {dims: error for dims, error in errors.items() if not error < 1e-4} == {}
+
+
 @pytest.mark.parametrize(
     ("kind", "sent"),
     [
@@ -85,3 +119,7 @@ def test_a_sum_is_completed(
 )
 def test_what_a_ring_sends(kind: str, sent: int) -> None:
     assert Collective(kind, 4, 1200, ()).sent == sent
+
+
+if __name__ == "__main__":
+    print(json.dumps(errors_on_jax()))

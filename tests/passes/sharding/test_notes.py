@@ -1,5 +1,6 @@
 """What is noted of values goes on to what takes their place, or it is told as lost."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sardonyx.compiler.driver import compile_model, load
 from sardonyx.compiler.model import Model
 from sardonyx.compiler.pipelines import run_pipeline
 from sardonyx.dialects.sdy import sharding_of
-from sardonyx.passes.sharding.lost import noted_in
+from sardonyx.passes.sharding.lost import lost, noted_in
 
 SHAPE = [8, 16]
 
@@ -127,6 +128,54 @@ def test_without_a_mesh_nothing_is_looked_at() -> None:
     assert all(run.lost == () for run in run_pipeline(model, "O2"))
 
 
+def dead_chain() -> Model:
+    """A model whose nodes 'first' and 'second', noted both, give nothing."""
+    node = helper.make_node
+    model = load(
+        proto(
+            [
+                node("Sigmoid", ["x"], ["s"], "first"),
+                node("Tanh", ["s"], ["t"], "second"),
+                node("Relu", ["x"], ["y"], "last"),
+            ],
+            {},
+        )
+    )
+    notes = 'mesh="x=2" values="first=x,_","second=x,_","last=x,_"'
+    run_pipeline(model, f"shard-values{{{notes}}}")
+    return model
+
+
+def test_what_nothing_depends_on_is_not_lost() -> None:
+    model = dead_chain()
+    assert [str(one) for one in noted_in(model.module) or ()] == [
+        "node 'last' (Relu): its sharding [{\"x\"}, {}]"
+    ]
+    (run,) = run_pipeline(model, "dce")
+    assert run.ops_after < run.ops_before
+    assert run.lost == ()
+
+
+def test_what_a_pass_leaves_dead_is_lost_there() -> None:
+    model = dead_chain()
+    ops = {op.name: op for op in model.main.body.block.ops}
+    ops["onnx.Relu"].operands[0] = ops["onnx.Tanh"].results[0]
+    before = noted_in(model.module)
+    assert before is not None
+    assert [one.called for one in before] == [
+        "node 'first' (Sigmoid)",
+        "node 'second' (Tanh)",
+        "node 'last' (Relu)",
+    ]
+    ops["onnx.Relu"].operands[0] = model.main.body.block.args[0]
+    assert [one.op for one in lost(before, model.module)] == [
+        ops["onnx.Sigmoid"],
+        ops["onnx.Tanh"],
+    ]
+    (run,) = run_pipeline(model, "dce")
+    assert run.lost == ()
+
+
 def test_the_commands_tell(sardonyx: Any, tmp_path: Path) -> None:
     onnx.save(of("fused"), tmp_path / "model.onnx")
     spec = 'shard-values{mesh="x=2" values="inner=x,_"},O2'
@@ -140,3 +189,30 @@ def test_the_commands_tell(sardonyx: Any, tmp_path: Path) -> None:
     goal = tmp_path / "out"
     words = ["compile", tmp_path / "model.onnx", "-o", goal, "-b", "numpy"]
     assert line in sardonyx(*words, "-p", spec).err
+
+
+def test_verify_and_view_tell(sardonyx: Any, tmp_path: Path) -> None:
+    noted = tmp_path / "noted.onnx"
+    onnx.save(of("fused"), tmp_path / "model.onnx")
+    spec = 'shard-values{mesh="x=2" values="inner=x,_"}'
+    words = ["opt", tmp_path / "model.onnx", "-p", spec, "-o", noted]
+    assert sardonyx(*words).code == 0
+    rest = [noted, "-b", "numpy", "--shard", "model"]
+    line = "lost shardings: node 'inner' (Sigmoid): its sharding [{\"x\"}, {}]"
+    done = sardonyx("verify", *rest, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["ok"]
+    assert done.err.count(line) == len(done.err.splitlines()) == 1
+    rates = ["--peak-gflops", 1, "--bandwidth", 1]
+    done = sardonyx("view", *rest, "-o", tmp_path / "page.html", *rates)
+    assert done.code == 0, done.err
+    assert done.err.count(line) == len(done.err.splitlines()) == 1
+
+
+def test_statistics_have_them(sardonyx: Any, tmp_path: Path) -> None:
+    onnx.save(of("fused"), tmp_path / "model.onnx")
+    spec = 'shard-values{mesh="x=2" values="inner=x,_"},O2'
+    words = ["opt", tmp_path / "model.onnx", "-p", spec, "--statistics", "--json"]
+    entries = json.loads(sardonyx(*words).err)
+    told = [line for entry in entries for line in entry["lost"]]
+    assert told == ["node 'inner' (Sigmoid): its sharding [{\"x\"}, {}]"]
