@@ -23,7 +23,7 @@ from .onnx.classes import op_class
 from .onnx.contrib import parse
 from .onnx.dims import Dim
 from .onnx.extension import ExtensionOp
-from .onnx.types import Array, element_of, shape_of, static_shape, tensor
+from .onnx.types import Array, element_of, is_none, shape_of, static_shape, tensor
 
 CONV = "fourier.Conv"
 
@@ -55,9 +55,9 @@ def spectrum(
     The conjugate spectra of a weight ``[m, c / group, ...]``, real and imaginary last.
 
     Where a kernel sees one channel ``[m, f..., 2]``; else ``[f..., group, c / group,
-    m / group, 2]``, a matrix for each frequency. f is half of the last axis, rounded
-    up: the rest of it is what the first half is, conjugate. `before` is padded before
-    each axis of the image.
+    m / group, 2]``, a matrix for each frequency. The last axis has ``length // 2 + 1``
+    frequencies; the others are their conjugates. `before` is padded before each axis of
+    the image.
     """
     kernel = weight.shape[2:]
     whole = np.zeros((*weight.shape[:2], *lengths), np.float64)
@@ -161,30 +161,51 @@ class FourierConv(OnnxOp, ExtensionOp):
 
     def verify_(self) -> None:
         rank = len(self.kernel)
-        if rank not in (1, 2) or len(self.points) != rank:
-            raise VerifyException(
-                f"found {len(self.points)} lengths for {rank} axes, wanted 1 or 2"
-            )
+        if rank not in (1, 2):
+            raise VerifyException(f"found {rank} axes of space, wanted 1 or 2")
+        if len(self.points) != rank:
+            raise VerifyException(f"found {len(self.points)} lengths, wanted {rank}")
         if len(self.padding) != 2 * rank:
             raise VerifyException(f"found {len(self.padding)} pads, wanted {2 * rank}")
-        wanted = spectrum_shape(self.weight_shape, self.groups, self.points)
-        found = static_shape(self.operands[1].type)
+        self._verify_channels()
+        self._verify_windows()
+        wanted, found = shape_of(self.inferred()[0]), shape_of(self.results[0].type)
+        if wanted is not None and found is not None and wanted[1:] != found[1:]:
+            raise VerifyException(f"found a result of {self.results[0].type}")
+
+    def _verify_channels(self) -> None:
+        maps, depth, *_ = self.weight_shape
+        if self.groups < 1 or maps % self.groups:
+            raise VerifyException(
+                f"found {maps} maps for {self.groups} groups, wanted as many for each"
+            )
+        wanted = list(spectrum_shape(self.weight_shape, self.groups, self.points))
+        found = list(static_shape(self.operands[1].type) or ())
         if found != wanted:
-            raise VerifyException(f"found spectra {found}, wanted {list(wanted)}")
+            raise VerifyException(f"found spectra {found}, wanted {wanted}")
+        image = shape_of(self.operands[0].type)
+        channels = None if image is None or len(image) < 2 else image[1]
+        count = None if channels is None else channels.constant
+        if count is not None and count != depth * self.groups:
+            raise VerifyException(
+                f"found {count} channels, wanted {self.groups} groups of {depth}"
+            )
+        bias = self.operands[2].type
+        if not is_none(bias) and static_shape(bias) not in (None, (maps,)):
+            raise VerifyException(f"found a bias of {bias}, wanted one of [{maps}]")
+
+    def _verify_windows(self) -> None:
         rows = zip(self._sizes(), self._pairs(), self.kernel, self.points, strict=True)
         for size, pair, kernel, length in rows:
             if min(pair) < 0 or max(pair) >= kernel or size + sum(pair) < kernel:
                 raise VerifyException(
-                    f"found pads {pair} of a kernel of {kernel} on {size}"
+                    f"found pads {list(pair)} of a kernel of {kernel} on {size}"
                 )
             least = max(size + max(pair), kernel)
             if length % 2 or length < least:
                 raise VerifyException(
                     f"found length {length}, wanted an even one from {least} on"
                 )
-        wanted, found = shape_of(self.inferred()[0]), shape_of(self.results[0].type)
-        if wanted is not None and found is not None and wanted[1:] != found[1:]:
-            raise VerifyException(f"found a result of {self.results[0].type}")
 
     def onnx_body(
         self, builder: OnnxBuilder, operands: Sequence[SSAValue]

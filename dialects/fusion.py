@@ -34,7 +34,7 @@ from xdsl.traits import IsolatedFromAbove, IsTerminator, Pure, is_side_effect_fr
 from xdsl.utils.exceptions import VerifyException
 
 from .onnx.base import NoneOp, OnnxOp
-from .onnx.types import is_none
+from .onnx.types import is_none, static_shape
 
 _PRODUCTS = """
     fourier.Conv nhwc.Conv onnx.Conv onnx.ConvTranspose onnx.Gemm onnx.MatMul
@@ -64,6 +64,14 @@ VIEWS = frozenset(
 )
 """Operators that give an array another shape: a product reads it so at no cost."""
 
+EITHER_IN_PLACE = frozenset(
+    f"onnx.{name}" for name in ("Add", "Div", "Max", "Min", "Mul", "Sub", "Sum")
+)
+"""Elementwise operators that may be written over the second of two operands, too."""
+
+IMAGE_CONV = "nhwc.Conv"
+"""The product that a region by rows is a chain of: its image is ``[n, h, w, c]``."""
+
 _FOLDED = frozenset(f"onnx.{name}" for name in ("Max", "Mean", "Min", "Sum"))
 
 LEAVES = frozenset(["onnx.Constant", "onnx.none"])
@@ -79,6 +87,42 @@ def gives_operand(op: Operation) -> bool:
     if op.name == "onnx.Clip":
         return all(is_none(value.type) for value in op.operands[1:])
     return op.name in _FOLDED and len(op.operands) == 1
+
+
+def unfit_by_rows(op: OnnxOp, image: SSAValue) -> str | None:
+    """
+    Why an op cannot be written over its operand `image`, ``[n, h, w, c]``, by rows.
+
+    None if it can: it is elementwise, and which part of its other operands some rows
+    of the image need is known.
+    """
+    # The channels of ONNX's BatchNormalization are the rows of such an image.
+    if op.name not in ELEMENTWISE or op.name == "onnx.BatchNormalization":
+        return f"{op.op_type()} is not elementwise"
+    for other in op.operands:
+        if other is image or is_none(other.type):
+            continue
+        shape = static_shape(other.type)
+        if shape is None:
+            return "the sizes of an operand are not known"
+        if len(shape) > 4 or (len(shape) == 3 and shape[0] != 1):
+            return f"the rows of an operand {list(shape)} are not its second axis"
+    either = op.name in EITHER_IN_PLACE and len(op.operands) == 2
+    first = op.operands[0] is image
+    if not (first or either) or op.results[0].type != image.type:
+        return f"{op.op_type()} cannot be written over its result"
+    return None
+
+
+def blocks_outside_regions(module: Operation) -> list[Block]:
+    """The blocks in `module` whose ops are in no region yet."""
+    return [
+        block
+        for op in module.walk()
+        if not isinstance(op, RegionOp)
+        for region in op.regions
+        for block in region.blocks
+    ]
 
 
 @irdl_op_definition

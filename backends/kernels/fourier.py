@@ -34,11 +34,13 @@ def spectral_products(xp: Any, x: Array, spectra: Array, group: int) -> Array:
         times = spectra.shape[0] // x.shape[1]
         seen = xp.repeat(x, times, axis=1) if times > 1 else x
         return seen * spectra
-    apart = x.reshape(x.shape[0], group, -1, *x.shape[2:])
+    n, c, *points = x.shape
+    # All sizes are written out: -1 stands for none in an empty batch.
+    apart = x.reshape(n, group, c // group, *points)
     rows = xp.moveaxis(apart, (1, 0, 2), (-3, -2, -1))
     y = matrix_products(xp, rows, spectra)
     images = xp.moveaxis(y, (-3, -2, -1), (1, 0, 2))
-    return images.reshape(x.shape[0], -1, *x.shape[2:])
+    return images.reshape(n, group * spectra.shape[-1], *points)
 
 
 def fourier_conv(

@@ -22,20 +22,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import SSAValue
 
-from ...dialects.fusion import ELEMENTWISE, LEAVES, RegionOp
+from ...dialects.fusion import IMAGE_CONV, RegionOp, unfit_by_rows
 from ...dialects.onnx import DenseAttr, OnnxOp
 from ...dialects.onnx.types import DTYPE_NAMES, element_of, is_none, static_shape
 from ..kernels import Kernel
 from ..kernels.apply import kernel_attributes
 from ..kernels.convolution import window_pads, window_span
-from ..program import array_literal
 from ..source import Pasted
-
-CONV = "nhwc.Conv"
-IN_PLACE = frozenset(["onnx.Add", "onnx.Mul"])
-"""Operators of two operands that may be written over the second, too."""
+from .region_names import RegionNames
 
 
 def rows_seen(
@@ -87,7 +83,7 @@ def runs_by_rows(region: RegionOp, table: Mapping[str, Kernel]) -> bool:
     ops = region.ops
     if region.rows is None or len(region.outputs) != 1 or not ops:
         return False
-    if ops[0].name != CONV or ops[-1].results[0] is not region.yielded[0]:
+    if ops[0].name != IMAGE_CONV or ops[-1].results[0] is not region.yielded[0]:
         return False
     held = (op for op in region.block.ops if op.name == "onnx.Constant")
     if any(not isinstance(op.properties.get("value"), DenseAttr) for op in held):
@@ -103,20 +99,16 @@ def runs_by_rows(region: RegionOp, table: Mapping[str, Kernel]) -> bool:
 def _continues(op: OnnxOp, before: SSAValue | None, ops: Sequence[OnnxOp]) -> bool:
     """Whether `op` takes, of what `ops` give, only what the one before it gives."""
     taken = [value for value in op.operands if value.owner in ops]
-    known = (*op.operands[: 2 if op.name == CONV else 1], op.results[0])
+    known = (*op.operands[: 2 if op.name == IMAGE_CONV else 1], op.results[0])
     if any(static_shape(value.type) is None for value in known):
         return False
     if taken != ([] if before is None else [before]):
         return False
-    if op.name == CONV:
+    if op.name == IMAGE_CONV:
         frame = frame_of(op)
         inside = all(0 <= pad < frame.spans[0] for pad in frame.pairs[0])
         return inside and before in (None, op.operands[0])
-    if not all(value is taken[0] or has_rows(value) for value in op.operands):
-        return False
-    place = list(op.operands).index(taken[0])
-    over = place == 0 or (op.name in IN_PLACE and len(op.operands) == 2)
-    return op.name in ELEMENTWISE and over and op.results[0].type == taken[0].type
+    return unfit_by_rows(op, taken[0]) is None
 
 
 def sizes_of(value: SSAValue) -> tuple[int, ...]:
@@ -126,20 +118,12 @@ def sizes_of(value: SSAValue) -> tuple[int, ...]:
     return found
 
 
-def has_rows(value: SSAValue) -> bool:
-    """Whether it is known which part of an operand some rows of an image need."""
-    shape = static_shape(value.type)
-    if shape is None or len(shape) < 3:
-        return is_none(value.type) or shape is not None
-    return len(shape) == 4 or (len(shape) == 3 and shape[0] == 1)
-
-
 def _runs(op: OnnxOp, table: Mapping[str, Kernel]) -> bool:
     kernel = table.get(op.name)
     if kernel is None:
         return False
     taken = inspect.signature(kernel).parameters
-    if op.name == CONV and "out" not in taken:
+    if op.name == IMAGE_CONV and "out" not in taken:
         return False
     return "outputs" not in taken and kernel_attributes(op).keys() <= taken.keys()
 
@@ -157,7 +141,7 @@ def function_by_rows(
     `known` has the names by text of those that are pasted.
     """
     writer = _Writer(region, table, pasted, literal)
-    text = writer.text()
+    text = writer.function()
     if text not in known:
         name = "_".join(op.op_type().lower() for op in region.ops)
         known[text] = pasted.write(name, text)
@@ -165,15 +149,9 @@ def function_by_rows(
 
 
 @dataclass
-class _Writer:
+class _Writer(RegionNames):
     """Writes the function of one region."""
 
-    region: RegionOp
-    table: Mapping[str, Kernel]
-    pasted: Pasted
-    literal: Callable[[Any], str]
-    names: dict[SSAValue, str] = field(default_factory=dict[SSAValue, str])
-    taken: set[str] = field(default_factory=lambda: {"np", "out", "y", "image"})
     levels: dict[SSAValue, str] = field(default_factory=dict[SSAValue, str])
     """The suffix of the names of the rows that are wanted of each image."""
     rows: dict[str, int] = field(default_factory=dict[str, int])
@@ -181,10 +159,11 @@ class _Writer:
     rooms: list[str] = field(default_factory=list[str])
     """The lines that make room for tiles."""
 
-    def text(self) -> str:
+    def function(self) -> str:
         """The parameters and the body."""
         self.taken.update(self.pasted.add(self.table[op.name]) for op in self._ops)
-        parameters = self._parameters()
+        self.taken.update(("image", "first", "last", "part", "min", "range"))
+        parameters = self.parameters(self._ops)
         seen = self._seen()
         made = self._made()
         result = self.region.outputs[0]
@@ -207,38 +186,15 @@ class _Writer:
     def _ops(self) -> Sequence[OnnxOp]:
         return self.region.ops
 
-    def _parameters(self) -> list[str]:
-        for op in self._ops:
-            formal = [entry.name.lower() for entry in op.schema().inputs]
-            for place, operand in enumerate(op.operands):
-                if operand.owner is self.region.block and operand not in self.names:
-                    named = op.name == CONV and place < len(formal)
-                    self.names[operand] = self._fresh(
-                        formal[place] if named else "other"
-                    )
-        return [
-            self.names.setdefault(argument, self._fresh("unused"))
-            for argument in self.region.block.args
-        ]
-
-    def _fresh(self, wanted: str) -> str:
-        name, count = wanted, 1
-        while name in self.taken:
-            count += 1
-            name = f"{wanted}{count}"
-        self.taken.add(name)
-        return name
-
     # --- which rows of every image are wanted, from the last to the first ---
 
     def _seen(self) -> list[str]:
         lines: list[str] = []
         level, count = "", self.region.rows or 1
         self.rows[level] = count
-        self.taken.update(("first", "last", "part"))
         for op in reversed(self._ops):
             self.levels[op.results[0]] = level
-            if op.name != CONV or (frame := frame_of(op)).is_one_row:
+            if op.name != IMAGE_CONV or (frame := frame_of(op)).is_one_row:
                 continue
             (span, stride), pad = (frame.spans[0], frame.strides[0]), frame.pairs[0][0]
             height = sizes_of(op.operands[0])[1]
@@ -256,11 +212,11 @@ class _Writer:
 
     def _made(self) -> list[str]:
         lines: list[str] = []
-        convolutions = [op for op in self._ops if op.name == CONV]
+        convolutions = [op for op in self._ops if op.name == IMAGE_CONV]
         current = ""
         for op in self._ops:
             level = self.levels[op.results[0]]
-            if op.name != CONV:
+            if op.name != IMAGE_CONV:
                 lines.append(f"{self._elementwise(op, current, level)}")
                 continue
             image = current or self._part(op.operands[0], self._level_before(op))
@@ -268,7 +224,7 @@ class _Writer:
                 current, target = "part", "part"
                 lines.append("part = y[image : image + 1, first:last]")
             else:
-                room, current = self._fresh("room"), self._fresh("z")
+                room, current = self.fresh("room"), self.fresh("z")
                 self.rooms.append(f"{room} = {self._empty(op.results[0], level)}")
                 target = f"{room}[:, : last{level} - first{level}]"
                 lines.append(f"{current} = {target}")
@@ -282,8 +238,8 @@ class _Writer:
     def _convolution(self, op: OnnxOp, image: str, target: str) -> str:
         frame, given = frame_of(op), kernel_attributes(op)
         weight, bias = op.operands[1:3]
-        arguments = ["np", image, self._text(weight)]
-        arguments += [self._text(bias)] * (not is_none(bias.type))
+        arguments = ["np", image, self.text(weight)]
+        arguments += [self.text(bias)] * (not is_none(bias.type))
         for name in ("dilations", "group", "strides"):
             if name in given:
                 arguments.append(f"{name}={self.literal(given[name])}")
@@ -315,7 +271,7 @@ class _Writer:
     def _part(self, value: SSAValue, level: str) -> str:
         """The rows of an image that are wanted; anything else as a whole."""
         shape = static_shape(value.type)
-        text = self._text(value)
+        text = self.text(value)
         if shape is None or len(shape) != 4 or value not in self.names:
             return text
         images = "" if shape[0] == 1 else "image : image + 1"
@@ -323,17 +279,6 @@ class _Writer:
         if not images and not rows:
             return text
         return f"{text}[{images or ':'}, {rows or ':'}]"
-
-    def _text(self, value: SSAValue) -> str:
-        if value in self.names:
-            return self.names[value]
-        op = value.owner
-        held = op.properties.get("value") if isinstance(op, Operation) else None
-        if not isinstance(held, DenseAttr):
-            assert isinstance(op, Operation), "what is no argument is an op's"
-            assert op.name in LEAVES, "what computes is in the chain"
-            return "None"
-        return array_literal(held.array())
 
     def _empty(self, value: SSAValue, level: str | None = None) -> str:
         """New memory for an image, or for the rows of one that are wanted."""

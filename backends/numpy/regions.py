@@ -15,9 +15,8 @@ those with many temporaries go part by part themselves.
 from __future__ import annotations
 
 import inspect
-import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +24,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.fusion import (
+    EITHER_IN_PLACE,
     ELEMENTWISE,
     LEAVES,
     PRODUCTS,
@@ -37,14 +37,9 @@ from ...dialects.onnx.types import is_none
 from ..interpreted import PythonEmitter
 from ..kernels import Kernel
 from ..kernels.apply import kernel_attributes, wanted_outputs
-from ..program import array_literal, origin
-from ..source import Pasted
+from ..program import origin
 from .depth_first import function_by_rows, runs_by_rows
-
-EITHER_IN_PLACE = frozenset(
-    f"onnx.{name}" for name in ("Add", "Div", "Max", "Min", "Mul", "Sub", "Sum")
-)
-"""Operators whose kernel may be given the second of two operands as ``out`` too."""
+from .region_names import RegionNames, constant_number
 
 LONGEST_FORMULA = 74
 
@@ -140,16 +135,8 @@ def _has_kernel(op: OnnxOp, table: Mapping[str, Kernel]) -> bool:
     return kernel_attributes(op).keys() <= _parameters(kernel).keys()
 
 
-@dataclass
-class _Writer:
+class _Writer(RegionNames):
     """Writes the function of one region."""
-
-    region: RegionOp
-    table: Mapping[str, Kernel]
-    pasted: Pasted
-    literal: Callable[[Any], str]
-    names: dict[SSAValue, str] = field(default_factory=dict[SSAValue, str])
-    taken: set[str] = field(default_factory=lambda: {"np", "out", "y"})
 
     def function(self, known: dict[str, str]) -> RegionFunction:
         """The function; `known` has the names by text of those that are pasted."""
@@ -157,7 +144,7 @@ class _Writer:
         self.taken.update(self.pasted.add(self.table[op.name]) for op in ops)
         # What only the epilogue reads may stand before the product.
         ordered = sorted(ops, key=_stage)
-        parameters = self._parameters(ordered)
+        parameters = self.parameters(ordered)
         product = next((op for op in ops if op.name in PRODUCTS), None)
         attributes = {} if product is None else kernel_attributes(product)
         lines = _Lines(self, ordered)
@@ -184,56 +171,6 @@ class _Writer:
         given = [self._formula(v) for v in op.operands if not is_none(v.type)]
         # Shared values stand there more than once; what is too long is not shown.
         return f"{op.op_type()}({', '.join(given)})"[: LONGEST_FORMULA + 1]
-
-    # --- values ---
-
-    def _parameters(self, ops: Sequence[OnnxOp]) -> list[str]:
-        """Name the arguments after what they are to the op that reads them first."""
-        for op in ops:
-            formal = [entry.name.lower() for entry in op.schema().inputs]
-            # The operands of Add, Mul … say little of the one that joins.
-            named = op is ops[0] or op.name in PRODUCTS or len(op.operands) != 2
-            for place, operand in enumerate(op.operands):
-                if operand.owner is not self.region.block or operand in self.names:
-                    continue
-                known = named and place < len(formal) and "_" not in formal[place]
-                self.names[operand] = self.fresh(formal[place] if known else "other")
-        return [
-            self.names.setdefault(argument, self.fresh("unused"))
-            for argument in self.region.block.args
-        ]
-
-    def fresh(self, wanted: str) -> str:
-        """A name like `wanted` that nothing else in the function has."""
-        name, count = wanted, 1
-        while name in self.taken:
-            count += 1
-            name = f"{wanted}{count}"
-        self.taken.add(name)
-        return name
-
-    def text(self, value: SSAValue) -> str:
-        """The expression for an argument or a constant."""
-        if value in self.names:
-            return self.names[value]
-        op = value.owner
-        held = op.properties.get("value") if isinstance(op, Operation) else None
-        if not isinstance(held, DenseAttr):
-            return "None"
-        number, kind = constant_number(value), held.array().dtype.name
-        plain = isinstance(number, float) and kind in ("float32", "float64")
-        return f"np.{kind}({number!r})" if plain else array_literal(held.array())
-
-
-def constant_number(value: SSAValue) -> float | int | None:
-    """The finite number that a scalar constant of a body is."""
-    op = value.owner
-    held = op.properties.get("value") if isinstance(op, Operation) else None
-    array = held.array() if isinstance(held, DenseAttr) else None
-    if array is None or array.ndim or array.dtype.kind not in "fiu":
-        return None
-    number: float | int = array.item()
-    return number if math.isfinite(number) else None
 
 
 class _Lines:

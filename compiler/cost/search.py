@@ -208,7 +208,9 @@ def _in_or_out(model: Model, full: Pipeline, name: str) -> Unit:
     changes.append(lambda passes: without(passes, name))
     ours = next(one for one in passes_in(text_of(full)) if one.name == name)
     for other in type(ours).schedule_space(model.context, model.module):
-        if other != ours:
+        # A pass that estimates for a backend does so for the one of the pipeline.
+        meant = getattr(other, "backend", None) == getattr(ours, "backend", None)
+        if other != ours and meant:
             labels.append(spec_text(other))
             changes.append(lambda passes, new=other: replaced(passes, name, new))
     return Unit(name, tuple(labels), tuple(changes))

@@ -43,11 +43,17 @@ class Engine:
         How long an op takes: the roofline (Williams et al. 2009), and its launch.
 
             max(flops / peak, bytes moved / bandwidth) + launch
-
-        An element type that the engine does not name goes at float32's rate.
         """
-        peak = self.flops.get(element, self.flops["float32"])
+        peak = self.peak(element)
         return max(flops / peak, moved / self.bandwidth) + self.launch_seconds
+
+    def peak(self, element: str) -> float:
+        """
+        Operations a second on elements of a type.
+
+        One that the engine does not name goes at float32's rate.
+        """
+        return self.flops.get(element, self.flops["float32"])
 
 
 @dataclass(frozen=True)

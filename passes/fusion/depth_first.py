@@ -20,11 +20,17 @@ from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Block, Operation
 from xdsl.passes import ModulePass
 
 from ...backends.kernels.convolution import window_pads, window_span
-from ...dialects.fusion import ELEMENTWISE, ROWS, RegionOp
+from ...dialects.fusion import (
+    ELEMENTWISE,
+    IMAGE_CONV,
+    ROWS,
+    blocks_outside_regions,
+    unfit_by_rows,
+)
 from ...dialects.onnx import OnnxOp
 from ...dialects.onnx.journal import Declined, Journal
 from ...dialects.onnx.types import element_of, numpy_dtype, static_shape
@@ -33,16 +39,11 @@ from ..facts import is_wide_float, setting
 from ..patterns import journal_of
 from .fuse_regions import Members, gather, unfit_form
 
-CONV = "nhwc.Conv"
-
 LEAST_ROWS = 4
 """Tiles of fewer rows spend their time on what two of them see."""
 
 CALL_SECONDS = 1e-5
 """What an op takes for each tile besides its work."""
-
-_EITHER = frozenset(["onnx.Add", "onnx.Mul"])
-"""Operators that may take the chain's value second."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class _Step:
     row_bytes: int
     flops: float
     """Of all rows."""
+    element: str
+    """The type of its elements."""
 
 
 @dataclass(frozen=True)
@@ -83,47 +86,48 @@ class _Finder:
         """Each convolution that may begin a chain, and what becomes of it."""
         taken: set[Operation] = set()
         for op in self.block.ops:
-            if op.name != CONV or not isinstance(op, OnnxOp) or op in taken:
+            if op.name != IMAGE_CONV or not isinstance(op, OnnxOp) or op in taken:
                 continue
-            found = self._decided(self._chain(op))
+            found = self._decided(*self._chain(op))
             if isinstance(found, Tiled):
                 taken.update(found.members.ops)
             yield op, found
 
-    def _chain(self, seed: OnnxOp) -> list[_Step] | Declined:
-        """The convolutions from `seed` on, each of which only the next reads."""
+    def _chain(self, seed: OnnxOp) -> tuple[list[_Step], Declined]:
+        """The convolutions from `seed` on, each read by the next only; why no more."""
         steps: list[_Step] = []
-        conv: OnnxOp | None = seed
-        while conv is not None:
-            found = _step(conv)
+        following: OnnxOp | Declined = seed
+        while not isinstance(following, Declined):
+            found = _step(following)
             if isinstance(found, Declined):
-                return steps or found
-            others, conv = self._followers(conv)
+                return steps, found
+            others, following = self._followers(following)
             steps.append(_with(found, others))
-        return steps
+        return steps, following
 
-    def _followers(self, conv: OnnxOp) -> tuple[list[OnnxOp], OnnxOp | None]:
-        """What is done to the elements of a convolution, and the next one."""
+    def _followers(self, conv: OnnxOp) -> tuple[list[OnnxOp], OnnxOp | Declined]:
+        """What is done to the elements of a convolution, and the next, or why none."""
         others: list[OnnxOp] = []
         value = conv.results[0]
         while value.has_one_use():
             user = next(iter(value.uses)).operation
             if not isinstance(user, OnnxOp) or user.parent is not self.block:
                 break
-            if user.name == CONV and user.operands[0] is value:
+            if user.name == IMAGE_CONV and user.operands[0] is value:
                 return others, user
-            if not _in_place(user, value):
+            if user.name not in ELEMENTWISE:
                 break
+            reason = unfit_form(user) or unfit_by_rows(user, value)
+            if reason is not None:
+                return others, Declined(reason)
             others.append(user)
             value = user.results[0]
-        return others, None
+        return others, Declined("no convolution alone reads its result", near=False)
 
-    def _decided(self, steps: list[_Step] | Declined) -> Tiled | Declined:
+    def _decided(self, steps: list[_Step], end: Declined) -> Tiled | Declined:
         """The most of a chain that gains, or why none does."""
-        if isinstance(steps, Declined):
-            return steps
         if len(steps) < 2:
-            return Declined("no convolution alone reads its result", near=False)
+            return end
         best: tuple[float, Tiled] | None = None
         reason = ""
         for count in range(2, len(steps) + 1):
@@ -151,10 +155,9 @@ class _Finder:
         gained = 2 * between / self.engine.bandwidth
         spent = images * tiles * len(ops) * CALL_SECONDS
         twice = zip(steps, _counts(steps, rows), strict=True)
-        peak = self.engine.flops["float32"]
         for step, count in twice:
             again = max(tiles * count / step.height - 1, 0)
-            spent += again * step.flops / peak
+            spent += again * step.flops / self.engine.peak(step.element)
         if spent >= gained:
             told = f"{1e6 * gained:.0f} us, and spend {1e6 * spent:.0f}"
             return f"it would save {told} on tiles"
@@ -192,27 +195,24 @@ def _step(conv: OnnxOp) -> _Step | Declined:
     span = window_span(weight[0], dilations[0])
     if min(min(pair) for pair in pairs) < 0 or max(pairs[0]) >= span:
         return Declined(f"its pads are {pairs}, wanted less than its kernel")
-    row_bytes = result[2] * result[3] * numpy_dtype(element).itemsize
+    dtype = numpy_dtype(element)
+    row_bytes = result[2] * result[3] * dtype.itemsize
     flops = 2.0 * math.prod(result) * math.prod(weight[:3])
-    images, height, *_ = result
-    return _Step(conv, (), span, strides[0], images, height, row_bytes, flops)
+    return _Step(
+        conv,
+        others=(),
+        span=span,
+        stride=strides[0],
+        images=result[0],
+        height=result[1],
+        row_bytes=row_bytes,
+        flops=flops,
+        element=dtype.name,
+    )
 
 
 def _with(step: _Step, others: Sequence[OnnxOp]) -> _Step:
     return replace(step, others=tuple(others))
-
-
-def _in_place(op: OnnxOp, value: SSAValue) -> bool:
-    """Whether `op` can be written over `value`, row by row."""
-    if op.name not in ELEMENTWISE or unfit_form(op) is not None:
-        return False
-    shapes = [static_shape(other.type) for other in op.operands if other is not value]
-    # Of lower ranks, the axis of rows would have to be looked for.
-    if any(shape and len(shape) == 3 and shape[0] != 1 for shape in shapes):
-        return False
-    first = op.operands[0] is value
-    second = op.name in _EITHER and len(op.operands) == 2
-    return (first or second) and op.results[0].type == value.type
 
 
 @dataclass(frozen=True)
@@ -234,14 +234,7 @@ class DepthFirstPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         journal = journal_of(ctx)
         engine = read_target(self.target).engines[0]
-        blocks = [
-            block
-            for inner in op.walk()
-            if not isinstance(inner, RegionOp)
-            for region in inner.regions
-            for block in region.blocks
-        ]
-        for block in blocks:
+        for block in blocks_outside_regions(op):
             finder = _Finder(block, engine, self.cache_bytes, self.tile_bytes)
             for seed, found in list(finder.chains()):
                 _apply(seed, found, journal)

@@ -31,6 +31,7 @@ from ...dialects.fusion import (
     VIEWS,
     RegionOp,
     YieldOp,
+    blocks_outside_regions,
     gives_operand,
 )
 from ...dialects.onnx import DenseAttr, OnnxOp
@@ -305,14 +306,7 @@ class FuseRegionsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         journal = journal_of(ctx)
-        blocks = [
-            block
-            for inner in op.walk()
-            if not isinstance(inner, RegionOp)
-            for region in inner.regions
-            for block in region.blocks
-        ]
-        for block in blocks:
+        for block in blocks_outside_regions(op):
             places = {inner: place for place, inner in enumerate(block.ops)}
             finder = _Finder(block, self.max_ops, places)
             for name, members in finder.regions(self.products, self.chains, journal):

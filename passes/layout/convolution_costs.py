@@ -17,42 +17,62 @@ from ..analysis.targets import Engine
 
 @dataclass(frozen=True)
 class Habits:
-    """What a backend takes; seconds of one element, point or product, where so."""
+    """What a backend takes for convolutions. Seconds are those that were measured."""
 
     few: int
-    """Up to so many places of a kernel that sees one channel …"""
-    alone: float
-    """… a product takes so long,"""
-    alone_many: float
-    """and so long in a larger kernel."""
-    alone_row: float
-    """In one that has one axis."""
-    unfold: float
-    """An element of the image, for each place of a kernel of several channels."""
-    shift: float
-    """An element of the result, for each place of such a kernel of one axis."""
-    point: float
-    """A point of a transform along an axis, one way."""
+    """A kernel along two axes of so many places at most has few."""
+    few_alone_seconds: float
+    """A product takes this where a kernel sees one channel and has few places."""
+    many_alone_seconds: float
+    """A product takes this where a kernel sees one channel and has more places."""
+    row_alone_seconds: float
+    """A product takes this where a kernel sees one channel and has one axis."""
+    unfold_seconds: float
+    """An element of the image takes this for each place of any other of two axes."""
+    shift_seconds: float
+    """An element of the result takes this for each place of any other of one axis."""
+    point_seconds: float
+    """A point of a transform along an axis takes this, one way."""
     longest: int
-    """Up to so many points a transform is a product of matrices; 0 if none is."""
+    """Transforms of so many points at most are products of matrices; 0 if none is."""
     share: float
-    """What such products reach of the target's arithmetic."""
-    frequency: float
-    """A complex product where a kernel sees several channels."""
+    """Those products reach this share of the target's arithmetic."""
+    frequency_seconds: float
+    """A complex product takes this where a kernel sees several channels."""
 
 
 BACKENDS: Mapping[str, Habits] = {
     "numpy": Habits(
-        0, 0.26e-9, 0.26e-9, 0.6e-9, 0.25e-9, 0.3e-9, 4e-9, 320, 0.6, 0.7e-9
+        few=0,
+        few_alone_seconds=0.26e-9,
+        many_alone_seconds=0.26e-9,
+        row_alone_seconds=0.6e-9,
+        unfold_seconds=0.25e-9,
+        shift_seconds=0.3e-9,
+        point_seconds=4e-9,
+        longest=320,
+        share=0.6,
+        frequency_seconds=0.7e-9,
     ),
-    "jax": Habits(121, 0.06e-9, 0.45e-9, 0.9e-9, 0.5e-9, 0.0, 2e-9, 0, 0.0, 4.5e-9),
+    "jax": Habits(
+        few=121,
+        few_alone_seconds=0.06e-9,
+        many_alone_seconds=0.45e-9,
+        row_alone_seconds=0.9e-9,
+        unfold_seconds=0.5e-9,
+        shift_seconds=0.0,
+        point_seconds=2e-9,
+        longest=0,
+        share=0.0,
+        frequency_seconds=4.5e-9,
+    ),
 }
 """By the backend's name."""
 
-TURN = 1e-9
-"""Seconds of an element of an image whose channels stand last, to have them second."""
-PASS = 1.5e-9
-"""Seconds of a point for reading and writing it on its way through both transforms."""
+TURN_SECONDS = 1e-9
+"""An element takes this where channels that stand last are put second, or back."""
+PASS_SECONDS = 1.5e-9
+"""A point takes this to be read and written on its way through both transforms."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +86,9 @@ class Window:
     kernel: tuple[int, ...]
     sizes: tuple[int, ...]
     counts: tuple[int, ...]
-    """How many windows there are along each axis."""
+    """There are so many windows along each axis."""
     lengths: tuple[int, ...]
-    """The points of the transforms."""
+    """The transforms have so many points along each axis."""
     itemsize: int
 
     @property
@@ -78,7 +98,7 @@ class Window:
 
     @property
     def frequencies(self) -> int:
-        """How many there are to multiply."""
+        """How many frequencies there are to multiply."""
         return math.prod(self.lengths[:-1]) * (self.lengths[-1] // 2 + 1)
 
     def direct(self, engine: Engine, habits: Habits) -> float:
@@ -88,14 +108,15 @@ class Window:
         products = results * places * self.depth
         if self.depth == 1 and self.group == self.maps == self.channels > 1:
             if len(self.kernel) == 1:
-                return products * habits.alone_row
+                return products * habits.row_alone_seconds
             few = places <= habits.few
-            return products * (habits.alone if few else habits.alone_many)
+            each = habits.few_alone_seconds if few else habits.many_alone_seconds
+            return products * each
         seconds = engine.seconds(2.0 * products, 0.0, self._element)
         if len(self.kernel) == 1:
-            return seconds + results * places * habits.shift
+            return seconds + results * places * habits.shift_seconds
         read = self.images * self.channels * math.prod(self.counts) * places
-        return seconds + read * habits.unfold
+        return seconds + read * habits.unfold_seconds
 
     def by_spectra(self, engine: Engine, habits: Habits) -> float:
         """The seconds of transforms, and of the product between them."""
@@ -103,19 +124,19 @@ class Window:
         seconds = seen * self._transform(engine, habits, self.sizes)
         seconds += made * self._transform(engine, habits, self.counts)
         points = (seen + made) * math.prod(self.lengths)
-        seconds += points * PASS / 2
+        seconds += points * PASS_SECONDS / 2
         if len(self.kernel) == 2:
             turned = math.prod(self.sizes) * seen + math.prod(self.counts) * made
-            seconds += turned * TURN
+            seconds += turned * TURN_SECONDS
         if self.depth > 1:
-            seconds += made * self.depth * self.frequencies * habits.frequency
+            seconds += made * self.depth * self.frequencies * habits.frequency_seconds
         read = 2 * self.itemsize * self.maps * self.depth * self.frequencies
         return seconds + engine.seconds(0.0, read)
 
     def _transform(
         self, engine: Engine, habits: Habits, sizes: tuple[int, ...]
     ) -> float:
-        """Of one image, of which `sizes` are no zeros, or are wanted."""
+        """The seconds of one image, of which `sizes` are no zeros, or are wanted."""
         last, length = sizes[-1], self.lengths[-1]
         half = length // 2 + 1
         rows = math.prod(sizes[:-1])
@@ -123,19 +144,17 @@ class Window:
         if length <= habits.longest:
             flops += 4.0 * rows * last * half
         else:
-            seconds += rows * length * habits.point
+            seconds += rows * length * habits.point_seconds
         if len(sizes) == 2:
             height, length = sizes[0], self.lengths[0]
             if length <= habits.longest:
                 flops += 8.0 * length * height * half
             else:
-                seconds += 2 * half * length * habits.point
+                seconds += 2 * half * length * habits.point_seconds
         if not flops:
+            # Without products of matrices, their share may be 0.
             return seconds
-        launch = engine.launch_seconds
-        return seconds + (engine.seconds(flops, 0.0, self._element) - launch) / (
-            habits.share
-        )
+        return seconds + flops / (engine.peak(self._element) * habits.share)
 
     @property
     def _element(self) -> str:

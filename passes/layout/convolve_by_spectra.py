@@ -6,8 +6,12 @@ Compute convolutions with large kernels as products of spectra.
 After FlashFFTConv (Fu et al. 2023, arXiv:2311.05908): the spectra of constant kernels
 are made when the model is compiled, transforms are products of matrices where those are
 fast. A sum over n places of a kernel becomes one product, and what the transforms take
-does not depend on n. An infinity or nan in an image reaches the whole of each channel
-that is made of it.
+does not depend on n.
+
+Each element of the result comes of all elements of the channels that it sees, not only
+of those in its window. So a nan or infinity reaches the whole of every channel that is
+made of the channel it is in, and rounding errors are relative to the largest element of
+the image's channel, not to what is near.
 """
 
 from __future__ import annotations

@@ -7,11 +7,16 @@ import numpy as np
 import onnx.parser
 import pytest
 from sardonyx.backends.numpy import TABLE
-from sardonyx.backends.numpy.regions import EITHER_IN_PLACE, is_one_kernel
+from sardonyx.backends.numpy.regions import is_one_kernel
 from sardonyx.compiler import compile_model
 from sardonyx.compiler.driver import load
 from sardonyx.compiler.pipelines import run_pipeline
-from sardonyx.dialects.fusion import ELEMENTWISE, PRODUCTS, RegionOp
+from sardonyx.dialects.fusion import (
+    EITHER_IN_PLACE,
+    ELEMENTWISE,
+    PRODUCTS,
+    RegionOp,
+)
 
 BINARY = ("Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum")
 CHANNELS = ("nhwc.BatchNormalization", "onnx.BatchNormalization")

@@ -1,6 +1,7 @@
 """Blocks of convolutions that run some rows at a time, beside ONNX Runtime."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,18 @@ import onnx.parser
 import onnxruntime
 import pytest
 from onnx import numpy_helper
+from sardonyx.backends.numpy import TABLE
+from sardonyx.backends.numpy.depth_first import runs_by_rows
+from sardonyx.compiler.context import make_context
 from sardonyx.compiler.driver import compile_model, load
 from sardonyx.compiler.exporter import to_proto
 from sardonyx.compiler.pipelines import run_pipeline
-from sardonyx.dialects.fusion import RegionOp
+from sardonyx.dialects.fusion import EITHER_IN_PLACE, ELEMENTWISE, RegionOp
+from sardonyx.dialects.onnx.journal import Journal
+from sardonyx.passes.analysis.targets import SHIPPED
 from sardonyx.passes.fusion import depth_first
+from sardonyx.passes.fusion.depth_first import DepthFirstPass
+from xdsl.parser import Parser
 
 SMALL = "depth-first{cache_bytes=1 tile_bytes=40000}"
 """Tiles of few rows, in images that would not be worth it."""
@@ -84,6 +92,12 @@ BLOCKS = {
         "a = Conv(x, w0) b = Mul(a, w4) c = Add(b, w5) d = Mul(p, c)"
         "z = Conv<pads = [1, 1, 1, 1]>(d, w6)",
         more=", float[12,1,1] w4, float[37,30] w5, float[1,1,37,1] p"
+        ", float[2,12,3,3] w6",
+    ),
+    "over the second operand": block(
+        "a = Conv(x, w0) b = Sub(w4, a) d = Max(p, b) e = Clip(d, low, high)"
+        "z = Conv<pads = [1, 1, 1, 1]>(e, w6)",
+        more=", float[12,1,1] w4, float[1,1,37,1] p, float low, float high"
         ", float[2,12,3,3] w6",
     ),
 }
@@ -197,3 +211,114 @@ def test_what_runs_layer_by_layer(
     reasons = [re.sub(r"\d+", "N", told) for told in runs[-1].journal.reasons()]
     assert reason in reasons
     assert not any(map(by_rows, model.main.walk()))
+
+
+# --- the pass and the backend agree ---
+
+IMAGE = "1x37x30x12"
+TOLD = {
+    IMAGE: None,
+    "1x1x30x12": None,
+    "1x30x12": None,
+    "30x12": None,
+    "12": None,
+    "": None,
+    "37x30x12": "the rows of an operand [37, 30, 12] are not its second axis",
+    "1x37x?x12": "the sizes of an operand are not known",
+    "1x?x30x1": "the sizes of an operand are not known",
+}
+"""By an operand's shape, why an op that has it cannot run by rows."""
+BINARY = [
+    *("onnx.Add", "onnx.Div", "onnx.Max", "onnx.Mean", "onnx.Min"),
+    *("onnx.Mul", "onnx.PRelu", "onnx.Pow", "onnx.Sub", "onnx.Sum"),
+]
+SEVERAL = ("nhwc.BatchNormalization", "onnx.BatchNormalization", "onnx.Where")
+UNARY = sorted(ELEMENTWISE - {*BINARY, *SEVERAL})
+
+
+def marked(op: str, other: str = "12") -> tuple[bool, Any]:
+    """
+    Whether the pass marks a convolution, `op` of what it gives, and another one.
+
+    `op` reads %a, and perhaps %o of shape `other`. If so, the backend agrees.
+    """
+    kind = f"tensor<{IMAGE}xf32>"
+    operand = f"tensor<{other}{'x' if other else ''}f32>"
+    kinds = {"%a": kind, "%o": operand, "%c": f"tensor<{IMAGE}xi1>"}
+    given = ", ".join(kinds[name] for name in re.findall(r"%\w", op))
+    normalizes = op.startswith("onnx.BatchNormalization")
+    more, made = (", %p, %q", f"({kind}, none, none)") if normalizes else ("", kind)
+    text = f"""
+    func.func @main(%a: {kind}, %v: tensor<1x1x12x12xf32>, %o: {operand},
+                    %c: {kinds["%c"]}) -> {kind} {{
+      %none = onnx.none : none
+      %x = nhwc.Conv(%a, %v, %none)
+        : ({kind}, tensor<1x1x12x12xf32>, none) -> {kind}
+      %b{more} = {op.replace("%a", "%x")} : ({given}) -> {made}
+      %z = nhwc.Conv(%b, %v, %none)
+        : ({kind}, tensor<1x1x12x12xf32>, none) -> {kind}
+      func.return %z : {kind}
+    }}
+    """
+    context = make_context()
+    module = Parser(context, text).parse_module()
+    module.verify()
+    context.journal = journal = Journal()
+    DepthFirstPass(cache_bytes=1, tile_bytes=400_000).apply(context, module)
+    module.verify()
+    regions = [op for op in module.walk() if by_rows(op)]
+    assert all(runs_by_rows(region, TABLE) for region in regions), str(module)
+    assert all(len(region.ops) == 3 for region in regions)
+    return bool(regions), journal.reasons()
+
+
+@pytest.mark.parametrize("name", UNARY)
+@pytest.mark.usefixtures("free_calls")
+def test_the_backend_runs_what_is_marked_of_one_operand(name: str) -> None:
+    op = f"{name}(%a, %o, %o)" if name == "onnx.Clip" else f"{name}(%a)"
+    assert marked(op, "")[0]
+
+
+@pytest.mark.parametrize("other", TOLD)
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.usefixtures("free_calls")
+def test_the_backend_runs_what_is_marked_of_two(name: str, other: str) -> None:
+    assert marked(f"{name}(%a, %o)", other) == (
+        TOLD[other] is None,
+        {TOLD[other]: 1} if TOLD[other] else {},
+    )
+    assert marked(f"{name}(%o, %a)", other)[0] == (
+        TOLD[other] is None and name in EITHER_IN_PLACE
+    )
+
+
+@pytest.mark.usefixtures("free_calls")
+def test_the_backend_runs_what_is_marked_of_several() -> None:
+    assert marked("nhwc.BatchNormalization(%a, %o, %o, %o, %o)", "12")[0]
+    assert not marked("onnx.BatchNormalization(%a, %o, %o, %o, %o)", "37")[0]
+    assert not marked("onnx.Where(%c, %a, %o)")[0]
+
+
+@pytest.mark.parametrize("element", ["f32", "f64"])
+@pytest.mark.usefixtures("free_calls")
+def test_what_is_computed_twice_goes_at_its_type_s_rate(
+    element: str, tmp_path: Path
+) -> None:
+    described = (SHIPPED / "host-cpu.toml").read_text()
+    target = tmp_path / "slow.toml"
+    target.write_text(re.sub(r"float64 = \S+", "float64 = 1.0", described))
+    image, weight = (f"tensor<{s}x{element}>" for s in (IMAGE, "3x3x12x12"))
+    conv = "nhwc.Conv({}, %w, %none) {{pads = array<i64: 1, 1, 1, 1>}}"
+    kind = f"({image}, {weight}, none) -> {image}"
+    text = f"""
+    func.func @main(%x: {image}, %w: {weight}) -> {image} {{
+      %none = onnx.none : none
+      %y = {conv.format("%x")} : {kind}
+      %z = {conv.format("%y")} : {kind}
+      func.return %z : {image}
+    }}
+    """
+    context = make_context()
+    module = Parser(context, text).parse_module()
+    DepthFirstPass(str(target), 1, 200_000).apply(context, module)
+    assert any(map(by_rows, module.walk())) == (element == "f32")

@@ -7,6 +7,8 @@ import numpy as np
 import onnx.parser
 import pytest
 from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+from sardonyx.backends.numpy.fourier import LONGEST
 from sardonyx.compiler.driver import BACKENDS as DRIVEN
 from sardonyx.compiler.driver import compile_model, load
 from sardonyx.compiler.pipelines import run_pipeline
@@ -145,6 +147,36 @@ def test_every_level_lowers_so_for_its_backend(assert_close: Any) -> None:
         assert_close(np.asarray(y)[0], np.stack(rows), factor=4)
 
 
+@pytest.mark.parametrize("backend", DRIVEN)
+@pytest.mark.parametrize(
+    ("image", "weight", "group"),
+    [
+        ((6, 64, 64), (6, 6, 31, 31), 1),
+        ((4, 64, 64), (8, 1, 31, 31), 4),
+        ((8, 3000), (8, 4, 1023), 2),
+        ((8, 3000), (8, 1, 1023), 8),
+    ],
+)
+def test_a_batch_of_no_images(
+    backend: str, image: Any, weight: Any, group: int
+) -> None:
+    sizes, axes = ",".join(map(str, image)), "mhv"[: len(image)]
+    text = (
+        f'<ir_version: 9, opset_import: ["": 18]> t (float[n,{sizes}] x) '
+        f"=> (float[n,{','.join(axes)}] y) {{ y = Conv<group = {group}>(x, w) }}"
+    )
+    proto = onnx.parser.parse_model(text)
+    held = numpy_helper.from_array(np.ones(weight, np.float32), "w")
+    proto.graph.initializer.append(held)
+    made = compile_model(proto, backend=backend)
+    assert "fourier.Conv" in [op.name for op in made.model.main.walk()]
+    none = np.zeros((0, *image), np.float32)
+    (wanted,) = ReferenceEvaluator(proto).run(None, {"x": none})
+    (found,) = made(none)
+    assert np.asarray(found).shape == wanted.shape
+    assert np.asarray(found).dtype == wanted.dtype
+
+
 def test_the_work_is_that_of_transforms() -> None:
     """2.5 n log2 n for each, and 8 operations for each complex product and sum."""
     model = signal(np.ones((20, 1, 60), np.float32), 20)
@@ -155,22 +187,43 @@ def test_the_work_is_that_of_transforms() -> None:
     assert flops.constant == 40 * round(2.5 * 300 * np.log2(300)) + 8 * 20 * 151
 
 
+EVEN_SMOOTH = sorted(
+    2**a * 3**b * 5**c for a in range(1, 7) for b in range(4) for c in range(3)
+)
+
+
+def circular(x: Any, w: Any, before: int, length: int, count: int) -> Any:
+    """Windows of `x` where places are counted modulo `length`, as it is defined."""
+    folded = np.zeros(length)
+    np.add.at(folded, np.arange(len(x)) % length, x)
+    places = np.arange(count)[:, None] + np.arange(len(w)) - before
+    return folded[places % length] @ w
+
+
 @pytest.mark.parametrize("case", range(40))
 def test_a_length_is_the_least_that_is_enough(case: int) -> None:
-    """Against circular convolution as it is defined, at the length and one shorter."""
+    """At every smaller one the kernel has no room, or what is seen twice shows."""
     rng = np.random.default_rng(case)
     kernel = int(rng.integers(1, 12))
     before, after = (int(n) for n in rng.integers(0, kernel, 2))
     size = int(rng.integers(max(kernel - before - after, 1), 30))
     length = shortest(size, (before, after), kernel)
-    assert length % 2 == 0
-    assert max(size + max(before, after), kernel) <= length
+    assert length in EVEN_SMOOTH
     x, w = rng.standard_normal(size), rng.standard_normal(kernel)
     whole = np.convolve(np.pad(x, (before, after)), w[::-1], "valid")
     spectra = spectrum(w[None, None], 1, (length,), (before,))[0]
     product = np.fft.rfft(x, length) * (spectra[:, 0] + 1j * spectra[:, 1])
     found = np.fft.irfft(product, length)[: len(whole)]
     np.testing.assert_allclose(found, whole, atol=1e-12)
+    defined = circular(x, w, before, length, len(whole))
+    np.testing.assert_allclose(defined, whole, atol=1e-12)
+    for smaller in EVEN_SMOOTH[: EVEN_SMOOTH.index(length)]:
+        seen = circular(x, w, before, smaller, len(whole))
+        assert smaller < kernel or np.max(np.abs(seen - whole)) > 1e-6
+
+
+def test_the_matrices_that_are_estimated_are_those_there_are() -> None:
+    assert BACKENDS["numpy"].longest == LONGEST
 
 
 def test_the_backends_are_those_there_are() -> None:
