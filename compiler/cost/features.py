@@ -95,46 +95,11 @@ _NARROW = {"float16": 16, "bfloat16": 16, "int8": 8, "uint8": 8, "bool": 8}
 def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
     """The numbers of `OP_FEATURES`."""
     given, result = facts.shapes
-    elements = math.prod(result)
-    first = given[0] if given else ()
-    # Whether a weight stands as it is read, or transposed, is in its shape.
-    second = given[1] if len(given) > 1 else ()
-    depth = facts.flops / (2 * max(elements, 1))
-    is_nhwc = facts.op.startswith("nhwc.")
-    is_window = class_of(facts.op) in _WINDOWED and len(result) > 2
-    columns = result[1 if is_window and not is_nhwc else -1] if result else 1
-    rows = elements / max(columns, 1)
-    last = first[-1] if first else 1
-    moved = facts.bytes_read + facts.bytes_written
-    amounts = (
-        facts.flops,
-        facts.transcendentals,
-        facts.bytes_read,
-        facts.bytes_written,
-        facts.weight_bytes,
-        elements,
-        depth,
-        columns,
-        rows,
-        depth / max(facts.window, 1) if is_window else last,
-        result[-2 if is_nhwc else -1] if is_window else 1,
-        rows * depth,
-        first[0] if first else 1,
-        last,
-        second[0] if second else 1,
-        second[-1] if second else 1,
-        facts.group,
-        facts.window,
-        facts.stride,
-        facts.fused,
-        facts.users,
-        facts.flops / max(moved, 1),
-    )
     names = facts.text.partition("(")[0].split("+")
     return [
         math.log2(roofline_seconds(facts, rates)),
-        *(math.log2(1 + amount) for amount in amounts),
-        facts.group / max(columns, 1),
+        *(math.log2(1 + amount) for amount in _amounts(facts)),
+        facts.group / max(_columns(facts, result), 1),
         float(sum(name in _MOVES for name in names)),
         float(sum(name in _CURVES for name in names)),
         float(len(names) > 1 and names[0] in _MOVES),
@@ -146,9 +111,63 @@ def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
         float(class_of(facts.consumer)),
         float(facts.is_only_user),
         float(is_merged(facts)),
-        float(is_nhwc),
+        float(_is_nhwc(facts)),
         float(_kind(facts.op)),
     ]
+
+
+def _amounts(facts: OpFacts) -> tuple[float, ...]:
+    """Those of `OP_FEATURES` from ``flops`` to ``intensity``."""
+    given, result = facts.shapes
+    elements = math.prod(result)
+    first = given[0] if given else ()
+    # Whether a weight stands as it is read, or transposed, is in its shape.
+    second = given[1] if len(given) > 1 else ()
+    depth = facts.flops / (2 * max(elements, 1))
+    is_window = _is_windowed(facts, result)
+    columns = _columns(facts, result)
+    rows = elements / max(columns, 1)
+    last = first[-1] if first else 1
+    return (
+        facts.flops,
+        facts.transcendentals,
+        facts.bytes_read,
+        facts.bytes_written,
+        facts.weight_bytes,
+        elements,
+        depth,
+        columns,
+        rows,
+        depth / max(facts.window, 1) if is_window else last,
+        result[-2 if _is_nhwc(facts) else -1] if is_window else 1,
+        rows * depth,
+        first[0] if first else 1,
+        last,
+        second[0] if second else 1,
+        second[-1] if second else 1,
+        facts.group,
+        facts.window,
+        facts.stride,
+        facts.fused,
+        facts.users,
+        facts.flops / max(facts.bytes_read + facts.bytes_written, 1),
+    )
+
+
+def _is_nhwc(facts: OpFacts) -> bool:
+    return facts.op.startswith("nhwc.")
+
+
+def _is_windowed(facts: OpFacts, result: tuple[int, ...]) -> bool:
+    """Whether windows of an image are seen."""
+    return class_of(facts.op) in _WINDOWED and len(result) > 2
+
+
+def _columns(facts: OpFacts, result: tuple[int, ...]) -> int:
+    """How many numbers are computed of one row: an image's channels."""
+    if not result:
+        return 1
+    return result[1 if _is_windowed(facts, result) and not _is_nhwc(facts) else -1]
 
 
 def class_of(op: str) -> int:
