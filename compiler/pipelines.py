@@ -187,13 +187,15 @@ def spec_of(pipeline: str, backend: str = "") -> str:
     The spec that `pipeline` stands for: a spec in which levels may stand among passes.
 
     ``O1`` is the passes of -O1, and ``O1,fold-batch-norm`` those and one more. For a
-    `backend`, a level that lowers ends with what `LOWERING` has for it.
+    `backend`, a level that lowers ends with what `LOWERING` has for it; not where the
+    program is partitioned, whose values are lists of parts on NumPy.
     """
     parts = split_spec(pipeline)
     if parts is None or not any(part in PIPELINES for part in parts):
         return pipeline
     specs = [spec for part in parts for spec in PIPELINES.get(part, (part,))]
-    if not LOWERING_LEVELS.isdisjoint(parts):
+    divided = any(part.partition("{")[0] == "partition" for part in parts)
+    if not LOWERING_LEVELS.isdisjoint(parts) and not divided:
         specs += LOWERING.get(backend, ())
     return ",".join(specs)
 

@@ -161,6 +161,11 @@ def test_verify_runs_divided_programs(sardonyx: Any, twice: Path) -> None:
     # No pass comes before those that divide.
     done = sardonyx(*words, "-O0", "--shard", "tensor=2")
     assert done.code == 0, done.err
+    # A level among the passes that divide lowers nothing.
+    spec = "O2,shard-tensor{size=2},propagate-shardings,partition,dce"
+    done = sardonyx(*words, "-p", spec)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["ok"]
     name = onnx.load(twice).graph.input[0].name
     done = sardonyx(*words, "--mesh", "x=2", "--shard", f"{name}=[{{}},{{x}}]")
     assert done.code == 0
