@@ -19,7 +19,7 @@ from ..kernels import Kernel
 from ..overriding import table_of
 from ..program import Buckets, InputSpec, LoweringError, Program, assemble
 from .buckets import call_in_buckets
-from .calls import call, prepare_weights
+from .calls import call, fuse_products, prepare_weights
 from .exporting import exported
 from .kernels import INNER, KERNELS
 from .segment_calls import by_value, call_segments
@@ -102,6 +102,9 @@ def write_program(
         emitter.pasted.imports["from functools import partial"] = None
         runner.append(call_in_buckets)
         compiling += _bucketed(buckets, calling.__name__)
+    if emitter.fuses_products:
+        runner.append(fuse_products)
+        compiling = f"fuse_products()\n{compiling}"
     driver = _DRIVER.format(jitted=compiling)
     source = assemble(title, emitter, forward, inputs, outputs, runner, driver)
     keys = tuple(emitter.weights)

@@ -41,6 +41,11 @@ def relu(xp: Any, x: Array) -> Array:
     return jnp.where(x <= 0, 0, x)
 
 
+def relu_in_product(xp: Any, x: Array) -> Array:
+    """``max(x, 0)``, as YNNPACK computes it together with the product before it."""
+    return jnp.maximum(x, 0)
+
+
 def gelu(xp: Any, x: Array, approximate: str = "none") -> Array:
     """``x * Phi(x)``, by erf or by tanh (Hendrycks and Gimpel 2016)."""
     wide = x if x.dtype.itemsize > 2 else x.astype(jnp.float32)

@@ -18,10 +18,11 @@ from xdsl.ir import Block, Operation, SSAValue
 from ...dialects.onnx import OnnxOp, WeightAttr
 from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.provenance import describe
-from ...dialects.onnx.types import is_none
+from ...dialects.onnx.types import is_none, shape_of
 from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
 from ..program import Emitter, LoweringError, array_literal, origin, yielded
+from .elementwise import relu_in_product
 from .segments import MAX_HOST_ELEMENTS, is_constant, is_endless
 
 
@@ -36,6 +37,9 @@ class JaxEmitter(Emitter):
     hosted: set[Operation] = field(default_factory=set[Operation])
     """The ops that run on NumPy between segments."""
 
+    fuses_products: bool = False
+    """Whether an op is written so that YNNPACK computes it together with a product."""
+
     def prepare(self, main: FuncOp) -> None:
         """Nothing: whoever emits sets `host` and `hosted`."""
 
@@ -45,7 +49,12 @@ class JaxEmitter(Emitter):
     def kernel(self, op: OnnxOp) -> Kernel:
         # JAX's own kernels trace whatever they are given.
         by_numpy = op.results[0] in self.host or op in self.hosted
-        return SHARED[op.name] if by_numpy else super().kernel(op)
+        if by_numpy:
+            return SHARED[op.name]
+        if op.name == "onnx.Relu" and ends_products(op.operands[0]):
+            self.fuses_products = True
+            return relu_in_product
+        return super().kernel(op)
 
     def weight(self, op: OnnxOp, key: str) -> str:
         if op.results[0] not in self.host:
@@ -225,6 +234,22 @@ class JaxEmitter(Emitter):
 
     def _known(self, value: SSAValue) -> bool:
         return value in self.host or is_constant(value.owner)
+
+
+def ends_products(value: SSAValue) -> bool:
+    """
+    Whether `value`, for one op alone, is a stack of products with sums behind them.
+
+    That is where the library's own loop over products and what follows is worth it: a
+    stack of 4 products of 784x36x36, a sum and Relu are 107 us in one, and 122 us and
+    80 us in two. What follows a single product is better left to XLA.
+    """
+    op = value.owner
+    if not isinstance(op, OnnxOp) or not value.has_one_use():
+        return False
+    if op.name == "onnx.MatMul":
+        return all(len(shape_of(x.type) or ()) == 3 for x in op.operands)
+    return op.name in ("onnx.Add", "onnx.Sum") and any(map(ends_products, op.operands))
 
 
 def _along(source: str, axis: int, backwards: int) -> str:

@@ -29,7 +29,7 @@ from ...dialects.fusion import RegionOp
 from ...dialects.onnx import OnnxOp, WeightStore
 from ...dialects.onnx.provenance import describe
 from ..program import InputSpec, LoweringError, assemble
-from .calls import COMPILER_OPTIONS, call, prepare_weights
+from .calls import call, prepare_weights
 from .segment_calls import with_fixed
 from .segmented import SegmentedEmitter
 
@@ -170,7 +170,7 @@ def compiled_program(
     with jax.enable_x64(True), _uncached():
         given = prepare_weights(weights)
         jit = cast(Any, jax.jit)  # pyright: ignore[reportUnknownMemberType]
-        jitted = jit(function, compiler_options=COMPILER_OPTIONS)
+        jitted = jit(function, compiler_options=namespace["COMPILER_OPTIONS"])
         compiled = jitted.lower(given, *others).compile()
     return CompiledProgram(compiled, given, tuple(others))
 

@@ -24,7 +24,7 @@ from ..cleanup.simplify_transposes import MergeTransposes
 from ..patterns import journal_of, rewrite_module
 from .followers import ElementwiseLast, NumbersLast, ReductionLast, ShuffleLast
 from .grouped import GroupedProductLast
-from .groups import MergeGroups
+from .groups import MergeGroups, MergeRows
 from .products import PackedGemm
 from .windows import ConvLast, GlobalPoolLast, WindowLast
 
@@ -55,6 +55,7 @@ class AssignLayoutPass(ModulePass):
             PackedGemm(store, journal),
             MergeTransposes(store, journal),
             MergeGroups(store, journal),
+            MergeRows(store, journal),
             recursively=False,
         )
 

@@ -40,7 +40,7 @@ from ..fold_constants import constant_of
 from ..patterns import Declined, journal_of, rewrite_module
 from .followers import shuffle_of
 from .grouped import product_of_groups
-from .groups import groups_first, groups_last
+from .groups import groups_first, groups_last, rows_of
 from .images import ChannelsLast, last, type_last
 
 VECTOR = 16
@@ -193,13 +193,10 @@ class _Written:
         shape = static_shape(self.second.operands[1].type)
         assert shape is not None, "checked by `decide`"
         each = shape[0] // into
-        images = value(
-            "onnx.Reshape", y, self._sizes(into, -1, *self.found.after, each)
-        )
-        bias = self._bias(self.second, (into, 1, 1, 1, each), None)
-        return groups_last(
-            images if bias is None else value("onnx.Add", images, bias), builder
-        )
+        bias = self._bias(self.second, (into, 1, each), None)
+        y = y if bias is None else value("onnx.Add", y, bias)
+        sizes = self._sizes(into, -1, *self.found.after, each)
+        return groups_last(value("onnx.Reshape", y, sizes), builder)
 
     def _is_of(self, *ops: Operation) -> None:
         """What is written from here on comes from `ops`."""
@@ -212,24 +209,19 @@ class _Written:
         """The image after depthwise convolution, from a product for each group."""
         value = self.builder.value
         into, group, most = self.blocks.shape
-        stack = groups_first(image, group, self.builder)
-        channels = shape_of(stack.type)
-        assert channels is not None, "a stack has five axes"
-        each = channels[4]
-        assert each is not None, "checked by `decide`"
-        rows = value("onnx.Reshape", stack, self._sizes(group, -1, each.constant or 0))
+        rows = rows_of(groups_first(image, group, self.builder), self.builder)
         y = value("onnx.MatMul", rows, self._first())
-        height, width = self.found.before
-        sizes = self._sizes(group, -1, height, width, into, most)
-        y = value("onnx.Reshape", y, sizes)
-        # What group d takes from group g stands at [g, …, d, i].
+        # What group d takes from group g stands at [g, …, d * most + i].
         bias = self._bias(
             self.found.first,
-            (group, 1, 1, 1, into, most),
+            (group, 1, into * most),
             lambda b: self._spread(b, self.found.sources).transpose(1, 0, 2),
         )
         y = self._activated(y if bias is None else value("onnx.Add", y, bias))
         self._is_of(*self.found.shuffle)
+        height, width = self.found.before
+        sizes = self._sizes(group, -1, height, width, into, most)
+        y = value("onnx.Reshape", y, sizes)
         y = value("onnx.Transpose", y, perm=(1, 2, 3, 4, 0, 5))
         # Padded before blocks become channels: XLA finds vectors in these.
         top, left, bottom, right = self._pads()

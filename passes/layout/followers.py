@@ -25,7 +25,15 @@ from ...dialects.onnx.types import shape_of, static_shape
 from ..cleanup.simplify_transposes import order_of
 from ..facts import given, integers_of, name_of, rank_of, setting, small_array
 from ..patterns import Declined
-from .groups import group_count, groups_below, groups_first, groups_last
+from .groups import (
+    group_count,
+    groups_below,
+    groups_first,
+    groups_last,
+    rows_below,
+    rows_of,
+    stack_of,
+)
 from .images import (
     RANK,
     ChannelsLast,
@@ -169,9 +177,13 @@ class ElementwiseLast(ChannelsLast[None]):
         group = None if op.name in _ALONG else _common_groups(arrays)
         if group is not None:
             stacks = [_in_groups(value, group, builder) for value in arrays]
-            operands[: len(arrays)] = stacks
-            made = builder.create(op.name, operands, properties)
-            return [groups_last(made.results[0], builder)]
+            rows = next((s for s in stacks if rows_below(s) is not None), None)
+            given_as = stacks if rows is None else [rows_of(s, builder) for s in stacks]
+            operands[: len(arrays)] = given_as
+            y = builder.create(op.name, operands, properties).results[0]
+            return [
+                groups_last(y if rows is None else stack_of(y, rows, builder), builder)
+            ]
         if op.name in _ALONG:
             axis = axis_last(setting(op, "axis"))
             properties["axis"] = attribute(op.schema(), "axis", axis)

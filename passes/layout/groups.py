@@ -6,6 +6,10 @@ so is, as an image with channels last, a Transpose and a Reshape of that value; 
 element by element takes the value below, and so does the next product.
 
     Transpose(Reshape(groups as channels last))   ->   the groups
+
+A stack is, as the product gives it, rows: ``[g, n * h * w, c / g]``. What is element by
+element takes these, so that it stands right behind the product: XLA's libraries compute
+the two as one only where no Reshape is between them.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp
-from ...dialects.onnx.types import shape_of
+from ...dialects.onnx.types import Dim, shape_of
 from ..cleanup.simplify_transposes import order_of
 from ..facts import name_of
 from ..patterns import Declined, OnnxPattern
@@ -68,6 +72,44 @@ def groups_last(stack: SSAValue, builder: OnnxBuilder) -> SSAValue:
     return builder.value("onnx.Reshape", turned, shape)
 
 
+def rows_below(stack: SSAValue) -> SSAValue | None:
+    """The rows ``[g, r, e]`` that a stack of groups is made of, if it is."""
+    if name_of(stack) != "onnx.Reshape":
+        return None
+    rows = _operand(stack)
+    held, shape = shape_of(rows.type), shape_of(stack.type)
+    if held is None or shape is None or len(held) != 3 or len(shape) != 5:
+        return None
+    return rows if (held[0], held[2]) == (shape[0], shape[4]) else None
+
+
+def rows_of(stack: SSAValue, builder: OnnxBuilder) -> SSAValue:
+    """A stack of groups as rows; a constant of one element as it is."""
+    found = rows_below(stack)
+    if found is not None:
+        return found
+    shape = shape_of(stack.type)
+    if shape is None or len(shape) != 5:
+        return stack
+    sizes = builder.constant(np.array([0, -1, _number(shape[4])], np.int64), "sizes")
+    return builder.value("onnx.Reshape", stack, sizes)
+
+
+def stack_of(rows: SSAValue, like: SSAValue, builder: OnnxBuilder) -> SSAValue:
+    """Rows as the stack of groups that `like` is."""
+    shape = shape_of(like.type)
+    assert shape is not None, "a stack has five axes"
+    sizes = [-1 if axis == 1 else _number(size) for axis, size in enumerate(shape)]
+    shape_value = builder.constant(np.array(sizes, np.int64), "sizes")
+    return builder.value("onnx.Reshape", rows, shape_value)
+
+
+def _number(size: Dim | None) -> int:
+    assert size is not None, "images of products of groups have known sizes"
+    assert size.constant is not None, "images of products of groups have known sizes"
+    return size.constant
+
+
 def _operand(value: SSAValue) -> SSAValue:
     owner = value.owner
     assert isinstance(owner, OnnxOp), "an op of a known name gives it"
@@ -91,6 +133,27 @@ class MergeGroups(OnnxPattern[SSAValue]):
         if stack.type != op.results[0].type:
             return Declined("its image is made of other groups")
         return stack
+
+    def rewrite(
+        self, op: OnnxOp, found: SSAValue, builder: OnnxBuilder
+    ) -> Sequence[SSAValue | None]:
+        return [found]
+
+
+@dataclass(frozen=True)
+class MergeRows(OnnxPattern[SSAValue]):
+    """Takes the rows that a stack of groups is made of, where rows are wanted."""
+
+    name = "merge-rows"
+    roots = frozenset(["onnx.Reshape"])
+
+    def decide(self, op: OnnxOp) -> SSAValue | Declined:
+        rows = rows_below(op.operands[0])
+        if rows is None:
+            return Declined("its operand is no stack of rows", near=False)
+        if rows.type != op.results[0].type:
+            return Declined("it makes other rows", near=False)
+        return rows
 
     def rewrite(
         self, op: OnnxOp, found: SSAValue, builder: OnnxBuilder

@@ -3,8 +3,8 @@
 // Between the products only blocks of 8 channels are moved, and padded on the way.
 // CHECK-LABEL: @unit
 // CHECK: [[A:%\d+]] = onnx.MatMul({{.*}}) : (tensor<2x42x16xf32>, tensor<2x16x16xf32>) -> tensor<2x42x16xf32>
-// CHECK: onnx.Reshape([[A]], {{.*}}) : (tensor<2x42x16xf32>, tensor<6xi64>) -> tensor<2x1x6x7x2x8xf32>
-// CHECK: onnx.Relu({{.*}}) : (tensor<2x1x6x7x2x8xf32>) -> tensor<2x1x6x7x2x8xf32>
+// CHECK: [[R:%\d+]] = onnx.Relu([[A]]) : (tensor<2x42x16xf32>) -> tensor<2x42x16xf32>
+// CHECK: onnx.Reshape([[R]], {{.*}}) : (tensor<2x42x16xf32>, tensor<6xi64>) -> tensor<2x1x6x7x2x8xf32>
 // CHECK-NEXT: [[B:%\d+]] = onnx.Transpose({{.*}}) {perm = array<i64: 1, 2, 3, 4, 0, 5>} : (tensor<2x1x6x7x2x8xf32>) -> tensor<1x6x7x2x2x8xf32>
 // CHECK: onnx.Pad([[B]], {{.*}}) : (tensor<1x6x7x2x2x8xf32>, tensor<12xi64>, none, none) -> tensor<1x8x9x2x2x8xf32>
 // CHECK: nhwc.Conv({{.*}}) {group = 32 : i64, pads = array<i64: 0, 0, 0, 0>} : (tensor<1x8x9x32xf32>, tensor<3x3x1x32xf32>, none) -> tensor<1x6x7x32xf32>

@@ -80,6 +80,17 @@ def test_a_sum_and_the_next_product_take_groups(lowered: Any) -> None:
     assert found.count("Transpose") == 2 + 2 + 2 + 2
 
 
+def test_what_is_element_by_element_stands_behind_its_product(lowered: Any) -> None:
+    following = f"{SUM.replace('y =', 'i =')} y = Relu(i)"
+    found, _ = lowered(unit(32, 32, 2, rest=following), SPEC)
+    first, second = (place for place, name in enumerate(found) if name == "MatMul")
+    assert found[first + 1 : first + 4] == ["Add", "Relu", "Reshape"]
+    # The image that is added comes from outside: it is made rows first.
+    chain = [name for name in found[second + 1 :] if name != "Reshape"]
+    assert chain[:4] == ["Add", "Add", "Relu", "Relu"]
+    assert found[-2:] == ["Reshape", "Transpose"]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -1,0 +1,64 @@
+"""What follows stacks of products, as YNNPACK computes it together with them."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx.reference import ReferenceEvaluator
+from sardonyx.compiler import compile_model
+
+HEAD = '<ir_version: 9, opset_import: ["": 18]> t '
+
+
+def compiled(text: str) -> tuple[onnx.ModelProto, Any, dict[str, Any]]:
+    """The model of `text`, what it is compiled to, and inputs."""
+    proto, rng = onnx.parser.parse_model(HEAD + text), np.random.default_rng(3)
+    drawn: dict[str, Any] = {}
+    for value in list(proto.graph.input):
+        shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        drawn[value.name] = rng.standard_normal(shape).astype(np.float32)
+    executable = compile_model(proto, backend="jax", pipeline="O0")
+    return proto, executable, drawn
+
+
+FUSED = [
+    # Nothing behind the product, a bias, and the rows of another stack.
+    "(float[4,6,8] x, float[4,8,5] w) => (float[4,6,5] y)"
+    "{p = MatMul(x, w) y = Relu(p)}",
+    "(float[4,6,8] x, float[4,8,5] w, float[4,1,5] b) => (float[4,6,5] y)"
+    "{p = MatMul(x, w) s = Add(p, b) y = Relu(s)}",
+    "(float[4,6,8] x, float[4,8,5] w, float[4,1,5] b, float[4,6,5] z)"
+    "=> (float[4,6,5] y) {p = MatMul(x, w) s = Add(b, p) t = Sum(z, s) y = Relu(t)}",
+]
+APART = [
+    # One product; a sum that is wanted elsewhere, too; no product at all.
+    "(float[6,8] x, float[8,5] w) => (float[6,5] y) {p = MatMul(x, w) y = Relu(p)}",
+    "(float[4,6,8] x, float[4,8,5] w) => (float[4,6,5] y, float[4,6,5] p)"
+    "{p = MatMul(x, w) y = Relu(p)}",
+    "(float[4,6,8] x, float[4,6,8] w) => (float[4,6,8] y) {p = Add(x, w) y = Relu(p)}",
+]
+
+
+@pytest.mark.parametrize(("text", "fused"), [(t, t in FUSED) for t in FUSED + APART])
+def test_relu_is_fused_into_stacks_of_products(
+    text: str, fused: bool, assert_close: Any
+) -> None:
+    proto, run, drawn = compiled(text)
+    source = run.program.source
+    assert ("relu_in_product(" in source) is fused
+    assert ("\nfuse_products()\n" in source) is fused
+    wanted = ReferenceEvaluator(proto).run(None, drawn)
+    for found, value in zip(run(**drawn), wanted, strict=True):
+        assert_close(np.asarray(found), value, 8, text)
+
+
+def test_nan_and_infinities_stay() -> None:
+    text = FUSED[1]
+    _, run, drawn = compiled(text)
+    drawn["b"][:, 0, :4] = [np.nan, np.inf, -np.inf, -1e30]
+    (y,) = run(**drawn)
+    assert np.isnan(y[..., 0]).all()
+    assert np.isposinf(y[..., 1]).all()
+    assert (np.asarray(y)[..., 2:4] == 0).all()
