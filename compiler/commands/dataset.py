@@ -42,15 +42,20 @@ def dataset(
     What OUTPUT has already is not measured again: the command may be stopped and
     started anew.
     """
-    from ..bench.machine import describe_machine
-    from ..cost.calibrate import calibrate
-    from ..cost.dataset import Subject, collect, subjects_of
+    from ..cost.dataset import (
+        Subject,
+        collect,
+        read_measurements,
+        subjects_of,
+        this_machine,
+    )
     from ..driver import load, specialize
 
     backends = [one.value for one in backend or list(Backend)]
     count = 0
     with counting("measuring this machine") as report:
-        rates = calibrate(backends, report=report).backends
+        there = read_measurements(output) if output.exists() else []
+        machine = this_machine(backends, there, report)
     with counting("measuring") as report:
 
         def groups() -> Iterator[Iterator[Subject]]:
@@ -61,8 +66,6 @@ def dataset(
                 for name in backends:
                     yield subjects_of(model, path.stem, kind, name, most, report)
 
-        machine = describe_machine()
-        named = f"{machine.processor}, {machine.cores} cores"
-        for _ in collect(output, groups(), rates, named, seconds):
+        for _ in collect(output, groups(), machine, seconds):
             count += 1
     show(f"measured {count} programs; wrote {output}")

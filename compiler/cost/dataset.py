@@ -4,8 +4,10 @@ Measurements of programs, kept as JSON lines: one program of a model on a backen
     {"format": "sardonyx-measurement-1", "model": …, "family": …, "backend": …,
      "pipeline": …, "seconds": …, "ops": [[seconds, facts…], …], "order": [0, 1, 0, …]}
 
-A file is only ever added to. What it has already is not measured again, so that
-collecting may be stopped at any time; a line that was cut short is left out.
+Seconds are those of a machine that is as fast as when its rates were measured: a
+`Reference` is timed between programs. A file is only ever added to. What it has already
+is not measured again, so that collecting may be stopped at any time; a line that was
+cut short is left out.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,12 +26,15 @@ from ...dialects.errors import SardonyxError
 from ...dialects.onnx.integers import IntegerValues
 from ...passes.analysis.targets import Rates
 from ..arguments import random_for
+from ..bench.machine import describe_machine
 from ..bench.protocol import Report, quiet
-from ..debug.measure import counted_ops, profiler_of, sizes_of
+from ..debug.measure import Profiler, counted_ops, profiler_of, sizes_of
 from ..debug.profile import Profile
 from ..driver import Executable
 from ..model import Model
+from .calibrate import calibrate
 from .facts import OpFacts, facts_from_json, facts_of
+from .reference import Reference
 from .search import space_of
 
 FORMAT = "sardonyx-measurement-1"
@@ -54,7 +60,7 @@ class Measurement:
     machine: str
     rates: Rates
     seconds: float
-    """A call of the whole program: the least of `rounds`."""
+    """A call of the whole program: the median of `rounds`."""
     ops: tuple[OpFacts, ...]
     """In the program's order."""
     op_seconds: tuple[float | None, ...]
@@ -63,6 +69,8 @@ class Measurement:
     """
     The median call in each round, in which all programs of the model took turns.
     """
+    reference: float = 0.0
+    """What the reference took when the rates were measured; 0 if it was not timed."""
 
     def as_json(self) -> dict[str, Any]:
         """For a line: equal ops stand once, with their mean time."""
@@ -85,6 +93,7 @@ class Measurement:
             ],
             "order": [places[facts] for facts in self.ops],
             "rounds": [_short(one) for one in self.rounds],
+            "reference": _short(self.reference),
         }
 
 
@@ -124,6 +133,7 @@ def measurement_from_json(content: Any) -> Measurement:
         tuple(unique[place] for place in order),
         tuple(times[place] for place in order),
         tuple(float(one) for one in content.get("rounds", ())),
+        float(content.get("reference", 0.0)),
     )
 
 
@@ -187,8 +197,10 @@ def _mend(path: Path) -> None:
 
 # --- measuring ---
 
-ROUNDS = 8
+ROUNDS = 12
 """A program is measured so often, in turn with the others of its model."""
+REFERENCES = 50
+"""So often the reference is timed before the rates are measured, and after."""
 PROFILED = 0.2
 """Of the time for a program: the part in which its ops are measured."""
 
@@ -230,36 +242,75 @@ def model_digest(model: Model) -> str:
     return hashlib.sha256(model.text().encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What programs are measured on."""
+
+    name: str
+    rates: Mapping[str, Rates]
+    """By backend."""
+    reference: float
+    """Seconds of the reference when the rates were measured."""
+
+
+def this_machine(
+    backends: Sequence[str], known: Iterable[Measurement] = (), report: Report = quiet
+) -> Machine:
+    """
+    This machine, calibrated; or as it was for those of `known` that were measured here.
+
+    What is added to a dataset is to be measured by the same rates.
+    """
+    described = describe_machine()
+    name = f"{described.processor}, {described.cores} cores"
+    here = [one for one in known if one.machine == name and one.reference]
+    rates = {one.backend: one.rates for one in here}
+    if here and set(backends) <= set(rates):
+        return Machine(name, rates, here[0].reference)
+    reference = Reference()
+    times = [reference.seconds() for _ in range(REFERENCES)]
+    found = calibrate(backends, report=report).backends
+    times += [reference.seconds() for _ in range(REFERENCES)]
+    return Machine(name, found, statistics.median(times))
+
+
 def measured(
-    subjects: Sequence[Subject],
-    rates: Mapping[str, Rates],
-    machine: str,
-    seconds: float,
+    subjects: Sequence[Subject], machine: Machine, seconds: float
 ) -> list[Measurement]:
     """
     Programs measured beside each other, each for about `seconds`.
 
-    They take turns, `ROUNDS` times, and the fastest counts: where others use the
-    machine, too, it is the least disturbed.
+    They take turns, `ROUNDS` times, with the reference before and after each.
     """
     profilers = [profiler_of(one.executable) for one in subjects]
     profiles = [one.profile(PROFILED * seconds) for one in profilers]
-    each = (1 - PROFILED) * seconds / ROUNDS
+    reference = Reference()
     rounds = [
-        [statistics.median(one.whole(each)) for one in profilers] for _ in range(ROUNDS)
+        _round(profilers, reference, machine, (1 - PROFILED) * seconds / ROUNDS)
+        for _ in range(ROUNDS)
     ]
     return [
-        _measurement(subject, profile, turns, rates, machine)
+        _measurement(subject, profile, turns, machine)
         for subject, profile, *turns in zip(subjects, profiles, *rounds, strict=True)
     ]
 
 
+def _round(
+    profilers: Sequence[Profiler], reference: Reference, machine: Machine, each: float
+) -> list[float]:
+    """The median call of each, on a machine as fast as when it was calibrated."""
+    found: list[float] = []
+    before = reference.seconds()
+    for one in profilers:
+        taken = statistics.median(one.whole(each))
+        after = reference.seconds()
+        found.append(taken * machine.reference / math.sqrt(before * after))
+        before = after
+    return found
+
+
 def _measurement(
-    subject: Subject,
-    profile: Profile,
-    rounds: Sequence[float],
-    rates: Mapping[str, Rates],
-    machine: str,
+    subject: Subject, profile: Profile, rounds: Sequence[float], machine: Machine
 ) -> Measurement:
     program = subject.executable
     return Measurement(
@@ -268,12 +319,13 @@ def _measurement(
         subject.family,
         program.backend,
         program.pipeline,
-        machine,
-        rates[program.backend],
-        min(rounds),
+        machine.name,
+        machine.rates[program.backend],
+        statistics.median(rounds),
         program_facts(program, profile.dims),
         tuple(op.seconds for op in profile.ops),
         tuple(rounds),
+        machine.reference,
     )
 
 
@@ -292,8 +344,7 @@ def program_facts(
 def collect(
     path: Path,
     groups: Iterable[Iterable[Subject]],
-    rates: Mapping[str, Rates],
-    machine: str,
+    machine: Machine,
     seconds: float,
 ) -> Iterator[Measurement]:
     """
@@ -304,6 +355,6 @@ def collect(
     for group in groups:
         subjects = [one for one in group if one.key not in known]
         known |= {one.key for one in subjects}
-        for found in measured(subjects, rates, machine, seconds):
+        for found in measured(subjects, machine, seconds):
             append(path, found)
             yield found

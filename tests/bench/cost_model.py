@@ -32,8 +32,6 @@ from cost_models import drawn_models
 from cost_parts import PARTS
 from safetensors.numpy import save
 from sardonyx.compiler.arguments import write_whole
-from sardonyx.compiler.bench.machine import describe_machine
-from sardonyx.compiler.cost.calibrate import calibrate
 from sardonyx.compiler.cost.choose import LEAST_GAIN, preferred
 from sardonyx.compiler.cost.dataset import (
     ROUNDS,
@@ -42,6 +40,7 @@ from sardonyx.compiler.cost.dataset import (
     collect,
     read_measurements,
     subjects_of,
+    this_machine,
 )
 from sardonyx.compiler.cost.learned import SHIPPED, CostModel, train
 from sardonyx.compiler.cost.roofline import program_roofline
@@ -61,10 +60,10 @@ NOISE = 0.03
 """
 Programs whose times are closer are not ordered: measuring again may swap them.
 """
-SURE = 7
+SURE = 10
 """
 Nor are those of which not the same was the faster in so many of the `ROUNDS` in which
-they took turns: by a sign test, of equal programs 7 % would be ordered.
+they took turns: by a sign test, of equal programs 4 % would be ordered.
 """
 DRAWN = "drawn-"
 
@@ -117,9 +116,7 @@ def groups(
 
 def run_collect(options: argparse.Namespace) -> None:
     DATA.mkdir(exist_ok=True)
-    rates = calibrate().backends
-    machine = describe_machine()
-    named = f"{machine.processor}, {machine.cores} cores"
+    machine = this_machine(BACKENDS, read_all())
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as made:
         light = options.light or Path(made)
@@ -137,7 +134,7 @@ def run_collect(options: argparse.Namespace) -> None:
             )
             found = groups(drawn, dict.fromkeys(BACKENDS, DRAWN_MOST), options.backend)
         path = options.output
-        for one in collect(path, found, rates, named, options.seconds):
+        for one in collect(path, found, machine, options.seconds):
             spent = time.perf_counter() - start
             show(
                 f"{spent:6.0f} s  {one.model} {one.backend} {1e3 * one.seconds:.3g} ms"

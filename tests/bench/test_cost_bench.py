@@ -25,17 +25,17 @@ def program(*rounds: float) -> Measurement:
     return Measurement("", "m", "f", "numpy", "", "", RATES, min(rounds), *held)
 
 
-FAST = program(1.0, 1.0, 1.1, 1.2, 1.0, 1.0, 1.0, 1.0)
-SLOW = program(1.2, 1.2, 1.3, 1.4, 1.2, 1.2, 1.2, 1.2)
+FAST = program(1.0, 1.0, 1.1, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+SLOW = program(1.2, 1.2, 1.3, 1.4, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2)
 
 
 def test_an_order_is_certain_where_almost_all_rounds_agree() -> None:
     assert cost_model.ordered(FAST, SLOW) == -1
     assert cost_model.ordered(SLOW, FAST) == 1
-    once = replace(SLOW, rounds=(0.9, *SLOW.rounds[1:]))
-    assert cost_model.ordered(FAST, once) == -1
     twice = replace(SLOW, rounds=(0.9, 0.9, *SLOW.rounds[2:]))
-    assert cost_model.ordered(FAST, twice) == 0
+    assert cost_model.ordered(FAST, twice) == -1
+    thrice = replace(SLOW, rounds=(0.9, 0.9, 0.9, *SLOW.rounds[3:]))
+    assert cost_model.ordered(FAST, thrice) == 0
     close = program(*(1.02 * one for one in FAST.rounds))
     assert cost_model.ordered(FAST, close) == 0
 
