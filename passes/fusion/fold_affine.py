@@ -7,6 +7,7 @@ Fold per-channel scales and shifts by constants into the linear operator beside 
     Add(Mul(BatchNormalization(x), s), t)   ->   BatchNormalization(x), scaled
     Conv(Mul(x, s), w, b)               ->   Conv(x, w * s, b)
     Conv(Add(x, t), w, b)               ->   Conv(x, w, b + sum(w * t)), without padding
+    Conv(Conv(x, v, a), w, b)           ->   Conv(Conv(x, v), w, b + sum(w * a))
 
 The linear operators are Conv, ConvTranspose, Gemm and MatMul (which takes no shift).
 The new constants are computed in float64 and rounded once.
@@ -352,8 +353,8 @@ class AffineBeforeConv(OnnxPattern[Affine]):
             return Declined("the element type is narrow: a folded weight may overflow")
         if constant_of(weight, self.store) is None:
             return Declined("the weight is not constant")
-        if affine.shifts and (_pads(op) or setting(op, "group") != 1):
-            return Declined("the convolution pads what is shifted, or has groups")
+        if affine.shifts and _pads(op):
+            return Declined("the convolution pads what is shifted")
         if affine.shifts and given(bias) and constant_of(bias, self.store) is None:
             return Declined("the bias is not constant")
         return affine
@@ -371,13 +372,62 @@ class AffineBeforeConv(OnnxPattern[Affine]):
         factor = _input_scale(found.scale, shape, setting(op, "group"))
         new_bias: SSAValue | None = bias
         if found.shifts:
-            array = _source(weight, builder.store)().astype(np.float64)
-            shift = found.shift.reshape(1, -1, *[1] * (len(shape) - 2))
-            moved = (array * shift).reshape(shape[0], -1).sum(1)
-            before = Affine(found.data, np.ones(1), moved)
-            new_bias = _bias(builder, op, before, shape[0])
+            new_bias = _bias_of_shifted(builder, op, found.shift)
         scaled = _scaled(builder, weight, factor) if found.scales else weight
         return [_again(op, [found.data, scaled, new_bias], builder)]
+
+
+def _bias_of_shifted(builder: OnnxBuilder, op: OnnxOp, shift: Array) -> SSAValue | None:
+    """The bias by which a convolution of data gives what it gives of shifted data."""
+    weight = op.operands[1]
+    shape = _sizes(weight)
+    array = _source(weight, builder.store)().astype(np.float64)
+    of_each = array * _input_scale(shift, shape, setting(op, "group"))
+    moved = of_each.reshape(shape[0], -1).sum(1)
+    return _bias(builder, op, Affine(op.operands[0], np.ones(1), moved), shape[0])
+
+
+@dataclass(frozen=True)
+class BiasThroughConv(OnnxPattern[OnnxOp]):
+    """
+    Adds the bias of a convolution together with that of the next one.
+
+    A depthwise convolution and a pointwise one are so written without an activation
+    between them, in ShuffleNet and Xception.
+    """
+
+    name = "bias-through-conv"
+    roots = frozenset(["onnx.Conv"])
+
+    def decide(self, op: OnnxOp) -> OnnxOp | Declined:
+        data, weight, bias = op.operands
+        first = data.owner
+        if not isinstance(first, OnnxOp) or first.name != "onnx.Conv":
+            return Declined("it does not follow a convolution", near=False)
+        if not given(first.operands[2]):
+            return Declined("the convolution before it has no bias", near=False)
+        if not data.has_one_use():
+            return Declined("the data have other uses")
+        if not given(bias):
+            return Declined("it has no bias: one would only take another's place")
+        constants = (weight, bias, first.operands[2])
+        if any(constant_of(value, self.store) is None for value in constants):
+            return Declined("a weight or a bias is not constant")
+        if not is_wide_float(data):
+            return Declined("the element type is narrow: a folded bias may overflow")
+        return Declined("it pads what has a bias") if _pads(op) else first
+
+    def covers(self, op: OnnxOp, found: OnnxOp) -> list[Operation]:
+        return [found, op]
+
+    def rewrite(
+        self, op: OnnxOp, found: OnnxOp, builder: OnnxBuilder
+    ) -> list[SSAValue | None]:
+        x, first_weight, first_bias = found.operands
+        shift = _source(first_bias, builder.store)().astype(np.float64)
+        bias = _bias_of_shifted(builder, op, shift)
+        data = _again(found, [x, first_weight, None], builder)
+        return [_again(op, [data, op.operands[1], bias], builder)]
 
 
 def _input_scale(scale: Array, shape: tuple[int, ...], groups: int) -> Array:
@@ -405,7 +455,10 @@ class FoldAffinePass(ModulePass):
             return
         journal = journal_of(ctx)
         rewrite_module(
-            op, AffineIntoLinear(store, journal), AffineBeforeConv(store, journal)
+            op,
+            AffineIntoLinear(store, journal),
+            AffineBeforeConv(store, journal),
+            BiasThroughConv(store, journal),
         )
 
     @classmethod

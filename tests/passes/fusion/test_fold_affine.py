@@ -87,10 +87,52 @@ X = "(float[batch,2,4,5] x) => (float[batch,3,h,k] y)"
             "{ c = Mul(x, s) y = Conv <group = 2> (c, w) }",
             "Conv",
         ),
+        (
+            "a (float[batch,4,4,5] x) => (float[batch,2,4,5] y)"
+            "<float[2,2,1,1] w = {1, 2, 3, 4}, float[4,1,1] s = {2, 3, 5, 7}>"
+            "{ d = Add(x, s) y = Conv <group = 2> (d, w) }",
+            "Conv",
+        ),
     ],
 )
 def test_folds(text: str, left: str, rewritten: Any) -> None:
     assert rewritten(text, SPEC, 8).ops == [left]
+
+
+CHAIN = (
+    "a (float[batch,4,6,5] x) => (float[batch,2,h,k] y)"
+    f"<float[4,1,3,3] v = {{{', '.join(str(n % 7 - 2) for n in range(36))}}},"
+    "float[4] a = {1, -2, 3, 0.5}, float[2,2,1,1] w = {1, 2, -3, 4},"
+    "float[2] b = {0.25, 5}>"
+)
+
+
+def test_a_bias_goes_through_the_next_convolution(rewritten: Any) -> None:
+    text = f"{CHAIN} {{ c = Conv <group = 4, pads = [1,1,1,1]> (x, v, a)"
+    found = rewritten(f"{text} y = Conv <group = 2> (c, w, b) }}", SPEC)
+    ops = found.model.main.body.block.ops
+    first, second = (op for op in ops if op.name == "onnx.Conv")
+    assert first.operands[2].owner.name == "onnx.none"
+    assert second.operands[2].owner.name == "onnx.Constant"
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        ("d = Relu(c) y = Conv <group = 2> (d, w, b) }", ""),
+        ("y = Conv <group = 2> (c, w) }", "it has no bias"),
+        ("d = Conv <group = 2> (c, w, b) e = ReduceSum<keepdims=1>(c) y = Add(d, e) }",
+         "the data have other uses"),
+        ("y = Conv <group = 2, pads = [1,0,0,0]> (c, w, b) }", "it pads"),
+    ],
+)  # fmt: skip
+def test_a_bias_stays(rest: str, reason: str, rewritten: Any) -> None:
+    text = f"{CHAIN} {{ c = Conv <group = 4, pads = [1,1,1,1]> (x, v, a) {rest}"
+    found = rewritten(text, SPEC)
+    ops = found.model.main.body.block.ops
+    first = next(op for op in ops if op.name == "onnx.Conv")
+    assert first.operands[2].owner.name == "onnx.Constant"
+    assert any(reason in one for one in found.reasons)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +185,7 @@ def test_folds(text: str, left: str, rewritten: Any) -> None:
         (
             f"a {X} <{W}, float[2,1,1] s = {{2, 3}}>"
             "{ d = Add(x, s) y = Conv <pads = [1,1,1,1]> (d, w) }",
-            "the convolution pads what is shifted, or has groups",
+            "the convolution pads what is shifted",
         ),
         (
             f"a (float[batch,2,4,5] x) => (float[batch,3,h,k] y, float[batch,2,4,5] d) "
