@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -122,9 +123,11 @@ class Executable:
         """Run; TypeError or ValueError says which input was found and which wanted."""
         spec = [entry.entry() for entry in self.inputs]
         values = runtime.bind(spec, args, kwargs)
-        namespace = self._namespace
-        forward = namespace.get("jitted", self.function)
-        return namespace["call"](forward, self.params, values)
+        # The first call traces and compiles, beside a module that is large and stays.
+        with nullcontext() if "params" in self.__dict__ else collection_paused():
+            namespace = self._namespace
+            forward = namespace.get("jitted", self.function)
+            return namespace["call"](forward, self.params, values)
 
     def random_inputs(
         self, dims: Mapping[str, int] | None = None, seed: int = 0
