@@ -8,7 +8,8 @@
 #   make coverage the ONNX backend suite on NumPy and JAX; writes docs/onnx_coverage.md
 #   make bench    what grows with size, how fast a start is, ops beside other optimizers,
 #                 memory and its limits, time beside other runtimes; writes docs/*.md
-#   make cost-model  what the cost model is worth on families held out; writes docs/cost-model.md
+#   make cost-model  what the cost model is worth on families held out, and what tuning
+#                 finds; writes docs/cost-model.md and docs/tuning.md
 #   make fuzz     20,000 hostile model files: each imports or is refused in one line;
 #                 5,000 random graphs: NumPy, JAX and the reference evaluator agree
 
@@ -75,6 +76,13 @@ bench: $(DEV)
 	  $(BIN)/python tests/bench/sparsity.py && \
 	  $(BIN)/python tests/bench/benchmarks.py --light "$$light" \
 	    $(if $(LARGE),--large $(LARGE))
+
+# The measurements that it learns from are in the repository; tuning wants a quiet machine.
+cost-model: $(DEV)
+	@echo "make cost-model: families held out, five times, and tune on resnet50 and MiniLM;" \
+	  "about twenty minutes"
+	$(BIN)/python tests/bench/cost_model.py evaluate --network 1
+	$(BIN)/python tests/bench/tuning.py
 
 # Both run to their end; each prints how far it is, and what it found.
 fuzz: $(DEV)

@@ -1,0 +1,48 @@
+"""The script that writes docs/tuning.md: what it says of what was found."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from sardonyx.compiler.cost.tune import Trial, Tuned
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tuning
+
+
+def found(chosen: int, *ratios: float | None) -> Tuned:
+    trials = [
+        Trial(
+            f"way {place}",
+            "spec",
+            1e-3,
+            "",
+            None if ratio is None else 2e-3 * ratio,
+            None if ratio is None else (ratio, 0.9 * ratio, 1.1 * ratio),
+            "" if ratio is not None else "it ended",
+        )
+        for place, ratio in enumerate(ratios)
+    ]
+    return Tuned("spec", chosen, tuple(trials), 40, 59.6)
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (found(1, 1.0, 0.9, 0.95), "Met: `tune` gains 10.0%."),
+        (found(0, 1.0, 0.985, None), "Met: -O2 is within 1.5% of the best measured."),
+        (found(0, 1.0, 1.2), "Met: -O2 is within 0.0% of the best measured."),
+        (found(0, 1.0, 0.95), "Not met: `tune` gains 0.0%, the best measured 5.0%."),
+    ],
+)
+def test_what_is_met_is_said(one: Tuned, said: str) -> None:
+    assert tuning.verdict(one) == said
+
+
+def test_a_section_has_a_row_for_each_that_was_measured() -> None:
+    lines = list(tuning.lines_of("resnet50 on jax", found(1, 1.0, 0.9, None)))
+    assert lines[1] == "## resnet50 on jax"
+    assert lines[3].endswith("40 programs were predicted; 60 s in all.")
+    assert lines[-3] == "| way 0 | 1 | 2 | 1.000 (0.90 - 1.10) |  |"
+    assert lines[-2] == "| way 1 | 1 | 1.8 | 0.900 (0.81 - 0.99) | chosen |"
+    assert lines[-1] == "| way 2 | 1 |  |  | it ended |"

@@ -1,0 +1,110 @@
+"""
+What `sardonyx tune` finds for resnet50 and MiniLM on this machine: docs/tuning.md.
+
+    python tests/bench/tuning.py [--light DIR] [--budget 60]
+
+DIR holds resnet50.onnx as make_light.py writes it; without it, it is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sardonyx.compiler.arguments import write_whole
+from sardonyx.compiler.bench.machine import describe_machine, describe_versions
+from sardonyx.compiler.cost.tune import BUDGET_SECONDS, Tuned, tune
+from sardonyx.compiler.show import counting, show
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "models"
+PAGE = ROOT / "docs" / "tuning.md"
+BACKENDS = ("jax", "numpy")
+GAIN, WITHIN = 0.03, 0.02
+"""What `tune` is to gain, or -O2 to be within of the best that it measured."""
+CASES: tuple[tuple[str, Mapping[str, int]], ...] = (
+    ("resnet50", {}),
+    ("minilm_l6", {"batch": 1, "seq": 16}),
+    ("minilm_l6", {"batch": 1, "seq": 128}),
+)
+HEAD = f"""# What tuning finds
+
+Written by `python tests/bench/tuning.py`: `sardonyx tune` with its usual budget. A row
+of -O2's program comes first, then those that were measured beside it: the fastest that
+the cost model predicted, and some that it cannot judge. The ratio is to -O2's time,
+round by round: the median, the least and the greatest. `tune` is to gain {GAIN:.0%}, or
+-O2 to be within {WITHIN:.0%} of the best that was measured.
+"""
+COLUMNS = (
+    "| differs from -O2 | predicted ms | measured ms | of -O2 | |",
+    "| --- | ---: | ---: | ---: | --- |",
+)
+
+
+def lines_of(title: str, found: Tuned) -> Iterator[str]:
+    """A model's section."""
+    yield from ("", f"## {title}", "")
+    count, spent = found.predicted, found.seconds
+    yield f"{verdict(found)} {count} programs were predicted; {spent:.0f} s in all."
+    yield from ("", *COLUMNS)
+    for place, one in enumerate(found.trials):
+        measured = "" if one.seconds is None else f"{1e3 * one.seconds:.3g}"
+        ratio = ""
+        if one.ratio is not None:
+            median, low, high = one.ratio
+            ratio = f"{median:.3f} ({low:.2f} - {high:.2f})"
+        told = one.failure or ("chosen" if place == found.chosen else "")
+        predicted = f"{1e3 * one.predicted_seconds:.3g}"
+        yield f"| {one.told} | {predicted} | {measured} | {ratio} | {told} |"
+
+
+def verdict(found: Tuned) -> str:
+    """Whether one of the two was met, and by how much."""
+    ratios = [one.ratio[0] for one in found.trials if one.ratio is not None]
+    best, chosen = min(ratios), found.trials[found.chosen].ratio
+    assert chosen is not None, "what is chosen was measured"
+    if chosen[0] <= 1 - GAIN:
+        return f"Met: `tune` gains {1 - chosen[0]:.1%}."
+    behind = 1 / best - 1
+    if behind <= WITHIN:
+        return f"Met: -O2 is within {behind:.1%} of the best measured."
+    return (
+        f"Not met: `tune` gains {1 - chosen[0]:.1%}, the best measured {1 - best:.1%}."
+    )
+
+
+def run(options: argparse.Namespace, light: Path) -> None:
+    machine = describe_machine()
+    named = ", ".join(f"{name} {text}" for name, text in describe_versions().items())
+    lines = [HEAD, f"Measured on {machine.processor}, {machine.cores} cores; {named}."]
+    for name, sizes in CASES:
+        places = (folder / f"{name}.onnx" for folder in (light, SHARED))
+        path = next(place for place in places if place.exists())
+        for backend in BACKENDS:
+            title = " ".join([name, *(f"{k}={v}" for k, v in sizes.items())])
+            with counting(f"tuning {title} on {backend}") as report:
+                found = tune(path, backend, sizes, options.budget, report=report)
+            lines += lines_of(f"{title} on {backend}", found)
+            show(f"{title} on {backend}: {verdict(found)}")
+    write_whole(options.output, "\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--light", type=Path)
+    parser.add_argument("--budget", type=float, default=BUDGET_SECONDS)
+    parser.add_argument("-o", "--output", type=Path, default=PAGE)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        if options.light is None:
+            script = [sys.executable, str(SHARED / "make_light.py"), made]
+            subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
+        run(options, options.light or Path(made))
+
+
+if __name__ == "__main__":
+    main()
