@@ -38,6 +38,9 @@ APART = [
     "(float[4,6,8] x, float[4,8,5] w) => (float[4,6,5] y, float[4,6,5] p)"
     "{p = MatMul(x, w) y = Relu(p)}",
     "(float[4,6,8] x, float[4,6,8] w) => (float[4,6,8] y) {p = Add(x, w) y = Relu(p)}",
+    # Products that are large.
+    "(float[4,512,128] x, float[4,128,128] w) => (float[4,512,128] y)"
+    "{p = MatMul(x, w) y = Relu(p)}",
 ]
 
 
