@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from ...dialects.errors import SardonyxError
 from ...dialects.onnx.integers import IntegerValues
 from ...passes.analysis.targets import Rates
@@ -60,7 +62,7 @@ class Measurement:
     machine: str
     rates: Rates
     seconds: float
-    """A call of the whole program: the median of `rounds`."""
+    """A call of the whole program, of all `rounds`: see `settled`."""
     ops: tuple[OpFacts, ...]
     """In the program's order."""
     op_seconds: tuple[float | None, ...]
@@ -199,6 +201,8 @@ def _mend(path: Path) -> None:
 
 ROUNDS = 12
 """A program is measured so often, in turn with the others of its model."""
+TRIMMED = 4
+"""Of more rounds than these, the ends are left out."""
 REFERENCES = 50
 """So often the reference is timed before the rates are measured, and after."""
 PROFILED = 0.2
@@ -282,6 +286,8 @@ def measured(
 
     They take turns, `ROUNDS` times, with the reference before and after each.
     """
+    if not subjects:
+        return []
     profilers = [profiler_of(one.executable) for one in subjects]
     profiles = [one.profile(PROFILED * seconds) for one in profilers]
     reference = Reference()
@@ -289,10 +295,29 @@ def measured(
         _round(profilers, reference, machine, (1 - PROFILED) * seconds / ROUNDS)
         for _ in range(ROUNDS)
     ]
+    turns = list(zip(*rounds, strict=True))
     return [
-        _measurement(subject, profile, turns, machine)
-        for subject, profile, *turns in zip(subjects, profiles, *rounds, strict=True)
+        _measurement(subject, profile, whole, of_rounds, machine)
+        for subject, profile, whole, of_rounds in zip(
+            subjects, profiles, settled(turns), turns, strict=True
+        )
     ]
+
+
+def settled(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """
+    What each of several programs took, of ``rounds[program][round]``.
+
+    A round that is slow for all of them is the machine's: what a round has in common
+    goes into all alike, as its mean. Of what is left of a program the mean counts,
+    without the least and the greatest. (Tukey's median polish, once.)
+    """
+    logs = np.log(np.array(rounds, np.float64))
+    common = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
+    left = np.sort(logs - common, axis=1)
+    if left.shape[1] > TRIMMED:
+        left = left[:, 1:-1]
+    return [float(one) for one in np.exp(left.mean(axis=1) + common.mean())]
 
 
 def _round(
@@ -310,7 +335,11 @@ def _round(
 
 
 def _measurement(
-    subject: Subject, profile: Profile, rounds: Sequence[float], machine: Machine
+    subject: Subject,
+    profile: Profile,
+    seconds: float,
+    rounds: Sequence[float],
+    machine: Machine,
 ) -> Measurement:
     program = subject.executable
     return Measurement(
@@ -321,7 +350,7 @@ def _measurement(
         program.pipeline,
         machine.name,
         machine.rates[program.backend],
-        statistics.median(rounds),
+        seconds,
         program_facts(program, profile.dims),
         tuple(op.seconds for op in profile.ops),
         tuple(rounds),

@@ -1,12 +1,15 @@
 """
-The learned cost model: a residual over the roofline, op by op.
+The learned cost model: a residual over the roofline, op by op and of whole programs.
 
-    seconds = 2 ** extra * call + sum of roofline(op) * 2 ** trees(op)
+    by ops     = 2 ** extra * call + sum of roofline(op) * 2 ** trees(op)
+    by program = roofline(program) * 2 ** process(program)
+    seconds    = by ops ** (1 - SHARE) * by program ** SHARE
 
-The trees are boosted on an op's features (`boosting`). How far held-out families were
-off gives the interval around a prediction (split conformal prediction: Lei et al.
-2018), and a program of which much is unlike anything measured is not predicted by the
-trees but by the roofline alone, scaled.
+The trees are boosted on an op's features (`boosting`), the process knows the programs
+that were measured (`processes`): they err in different ways. How far held-out families
+were off gives the interval around a prediction (split conformal prediction: Lei et al.
+2018), and a program of which much is unlike anything measured is predicted by neither,
+but by the roofline alone, scaled.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from .boosting import Sums, boost
 from .dataset import Measurement
 from .facts import OpFacts
 from .features import OP_FEATURES, op_vector
+from .processes import Process, Programs, process_from, program_vector
 from .roofline import Prediction, program_roofline, roofline_seconds
 from .trees import Settings, TrainingError, Trees, averaged, trees_from
 
@@ -42,6 +46,8 @@ MARGIN = 1.0
 """A feature may be beyond those seen by this, in powers of two."""
 LEAST = 0.02
 """An op that took less than this part of its roofline took as good as nothing."""
+SHARE = 0.4
+"""How much the process of whole programs counts."""
 FOLDS = 2
 BAGS = 2
 """A model is the mean of so many, trained with other seeds."""
@@ -65,6 +71,7 @@ class BackendModel:
     """The model of one backend."""
 
     ops: Trees
+    programs: Process
     extra: float
     """log2 of what a call takes, over the rates' `call_seconds`."""
     low: Array
@@ -89,8 +96,15 @@ class BackendModel:
         if outside > OUTSIDE:
             said = f"{outside:.0%} of it is in ops unlike those measured"
             return self._around(line * 2**self.scale, self.scaled_spread, line, said)
-        summed = float(seconds.sum()) + rates.call_seconds * 2**self.extra
-        return self._around(summed, self.spread, line, "")
+        by_ops = float(seconds.sum()) + rates.call_seconds * 2**self.extra
+        mixed = by_ops ** (1 - SHARE) * self.by_program(ops, rates) ** SHARE
+        return self._around(mixed, self.spread, line, "")
+
+    def by_program(self, ops: Sequence[OpFacts], rates: Rates) -> float:
+        """What the process alone says of a program."""
+        vector = np.array([program_vector(ops, rates)])
+        over = float(self.programs.of(vector)[0])
+        return program_roofline(ops, rates) * 2**over
 
     def _around(
         self, seconds: float, spread: float, line: float, reason: str
@@ -114,6 +128,7 @@ class BackendModel:
         """For a file; see `backend_model_from`."""
         return {
             **{f"ops.{name}": value for name, value in self.ops.arrays().items()},
+            **{f"programs.{name}": v for name, v in self.programs.arrays().items()},
             "low": self.low,
             "high": self.high,
             "kinds": np.array(sorted(self.kinds), np.int32),
@@ -125,18 +140,21 @@ class BackendModel:
 
 def backend_model_from(arrays: Mapping[str, Array]) -> BackendModel:
     """What `BackendModel.arrays` gave. Raises KeyError or ValueError for others."""
-    held = {
-        name.removeprefix("ops."): value
-        for name, value in arrays.items()
-        if name.startswith("ops.")
-    }
-    ops = trees_from(held, len(OP_FEATURES))
+    ops = trees_from(_beginning("ops.", arrays), len(OP_FEATURES))
+    programs = process_from(_beginning("programs.", arrays))
     extra, scale, spread, scaled = map(float, arrays["numbers"])
     low, high = arrays["low"], arrays["high"]
     if not len(low) == len(high) == len(_CHECKED):
         raise ValueError("low, high: found bounds of other features")
     kinds = frozenset(map(int, arrays["kinds"]))
-    return BackendModel(ops, extra, low, high, kinds, scale, spread, scaled)
+    return BackendModel(ops, programs, extra, low, high, kinds, scale, spread, scaled)
+
+
+def _beginning(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Those whose names begin so, by the rest of the names."""
+    return {
+        n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)
+    }
 
 
 # --- training ---
@@ -153,14 +171,15 @@ def train(
     families = sorted({one.family for one in measurements})
     if len(families) < 2:
         raise TrainingError(f"found families {families}, wanted two or more")
-    sums = _sums(measurements)
-    off = _held_out(sums, measurements, families, seed)
-    over = np.log2(sums.seconds / (sums.predicted(np.zeros(len(sums.rows)))))
+    sums, known = _sums(measurements), Programs.of(measurements)
+    off = _held_out(sums, known, seed)
+    over = known.over
     scale = float(np.median(over))
     checked = sums.rows[:, _CHECKED]
     trained = [boost(sums, seed * bags + bag, OPS) for bag in range(bags)]
     return BackendModel(
         averaged([trees for trees, _ in trained]),
+        known.process(),
         float(np.mean([extra for _, extra in trained])),
         checked.min(axis=0),
         checked.max(axis=0),
@@ -171,26 +190,28 @@ def train(
     )
 
 
-def _held_out(
-    sums: Sums, measurements: Sequence[Measurement], families: Sequence[str], seed: int
-) -> Array:
+def _held_out(sums: Sums, known: Programs, seed: int) -> Array:
     """
-    How far each program is off, as log2, by trees that did not see its family.
+    How far each program is off, as log2, by a model that did not see its family.
 
-    What trees say of programs that they were trained on is better than of any else, so
-    the interval may not be learned from that.
+    What is said of programs that it was trained on is better than of any else, so the
+    interval may not be learned from that.
     """
+    families = sorted(set(known.families))
     order = np.random.default_rng(seed).permutation(len(families))
     folds = {families[int(n)]: place % FOLDS for place, n in enumerate(order)}
-    fold = np.array([folds[one.family] for one in measurements])
-    off = np.zeros(len(measurements))
+    fold = np.array([folds[family] for family in known.families])
+    off = np.zeros(len(fold))
     for place in range(FOLDS):
         outside = fold == place
         if outside.any() and not outside.all():
             trees, extra = boost(sums.of(~outside), seed, OPS)
             asked = sums.of(outside)
-            found = asked.predicted(trees.predict(asked.rows), extra)
-            off[outside] = np.log2(asked.seconds / found)
+            by_ops = np.log2(asked.predicted(trees.predict(asked.rows), extra))
+            by_program = known.process(~outside).of(known.vectors[outside])
+            by_program += np.log2(known.lines[outside])
+            mixed = (1 - SHARE) * by_ops + SHARE * by_program
+            off[outside] = np.log2(asked.seconds) - mixed
     return off
 
 

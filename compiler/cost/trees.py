@@ -80,7 +80,7 @@ def trees_from(arrays: Mapping[str, Array], features: int) -> Trees:
     if not len(threshold) == len(left) == len(right) == len(value) == count:
         raise ValueError("found arrays of several lengths, wanted one")
     return Trees(
-        float(arrays["base"].reshape(-1)[0]),
+        float(arrays["base"].item()),
         roots,
         feature,
         threshold,

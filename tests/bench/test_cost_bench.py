@@ -1,14 +1,16 @@
 """What docs/cost-model.md counts, and that what is drawn at random are models."""
 
+import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from sardonyx.compiler import import_model
 from sardonyx.compiler.cost.choose import preferred
-from sardonyx.compiler.cost.dataset import Measurement
+from sardonyx.compiler.cost.dataset import Measurement, settled
 from sardonyx.passes.analysis.targets import Rates
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -47,6 +49,19 @@ def test_tau_counts_what_is_certain() -> None:
     assert cost_model.kendall(programs, [3.0, 1.0, 2.0]) == -1
     assert cost_model.kendall(programs, [1.0, 2.0, 3.0]) == pytest.approx(1 / 3)
     assert cost_model.kendall([FAST, FAST], [1.0, 2.0]) is None
+
+
+def test_fair_regret_has_no_winner_s_luck() -> None:
+    # Equal programs, whose least times are in other rounds.
+    noise = np.random.default_rng(0).lognormal(0, 0.1, (16, 12))
+    programs = [program(*map(float, row)) for row in noise]
+    times = settled([one.rounds for one in programs])
+    assert statistics.mean(times) / min(times) - 1 > 0.04
+    found = [cost_model.fair_regret(programs, place) for place in range(16)]
+    assert abs(statistics.mean(found)) < 0.02
+    slower = [FAST, program(*(1.5 * one for one in FAST.rounds))]
+    assert cost_model.fair_regret(slower, 1) == pytest.approx(0.5)
+    assert cost_model.fair_regret(slower, 0) == pytest.approx(0)
 
 
 def test_the_first_is_left_for_a_gain_alone() -> None:
