@@ -73,12 +73,19 @@ def groups_last(stack: SSAValue, builder: OnnxBuilder) -> SSAValue:
 
 
 def rows_below(stack: SSAValue) -> SSAValue | None:
-    """The rows ``[g, r, e]`` that a stack of groups is made of, if it is."""
+    """
+    The rows ``[g, r, e]`` that a stack of groups is made of, if it is.
+
+    All sizes of the stack but ``n`` are known then.
+    """
     if name_of(stack) != "onnx.Reshape":
         return None
     rows = _operand(stack)
     held, shape = shape_of(rows.type), shape_of(stack.type)
     if held is None or shape is None or len(held) != 3 or len(shape) != 5:
+        return None
+    fixed = [shape[0], *shape[2:]]
+    if any(size is None or size.constant is None for size in fixed):
         return None
     return rows if (held[0], held[2]) == (shape[0], shape[4]) else None
 

@@ -91,6 +91,18 @@ def test_what_is_element_by_element_stands_behind_its_product(lowered: Any) -> N
     assert found[-2:] == ["Reshape", "Transpose"]
 
 
+def test_a_stack_of_unknown_height_is_left_as_it_is(lowered: Any) -> None:
+    found, _ = lowered(
+        "t (float[4,q,8] x) => (float[1,32,h,2] y) {"
+        "s = Constant<value = int64[5] {4, 1, -1, 2, 8}>() a = Reshape(x, s)"
+        "b = Transpose<perm = [1, 2, 3, 0, 4]>(a)"
+        "t = Constant<value = int64[4] {0, 0, 0, 32}>() c = Reshape(b, t)"
+        "d = Transpose<perm = [0, 3, 1, 2]>(c) y = Relu(d) }",
+        "assign-layout,cse,dce",
+    )
+    assert found.index("Reshape") < found.index("Relu") < found.index("Transpose")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
