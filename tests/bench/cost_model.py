@@ -341,7 +341,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     measurements = read_all()
     lines = [HEAD]
     lines += _counts(measurements)
-    lines += ["", COLUMNS, "| --- | --- | --- | --- | --- | --- |"]
+    lines += ["", COLUMNS, "| --- " * 7 + "|"]
     firsts: dict[str, Held] = {}
     with stepping("holding out families", SEEDS * len(BACKENDS)) as advance:
         for backend in BACKENDS:
