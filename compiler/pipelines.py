@@ -385,7 +385,10 @@ class _Runner:
             instrument.after(self.model, run)
 
     def _run(self, place: int, one: ModulePass) -> PassRun:
-        model, before = self.model, count_ops(self.model)
+        model = self.model
+        # Between passes an instrument may have put another module there.
+        counted = self.runs and not self.instruments
+        before = self.runs[-1].ops_after if counted else count_ops(model)
         noted = _noted(model)
         start = time.perf_counter()
         one.apply(model.context, model.module)

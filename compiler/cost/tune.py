@@ -39,6 +39,8 @@ UNJUDGED = 2
 """And so many of those that the model cannot judge."""
 LEAST_PREDICTED = 4
 """Programs that are predicted at least, however short the budget is."""
+ROUNDS = 24
+"""Of timed blocks, if the budget has room: what gains 3 % is to be told from noise."""
 LEAST_SECONDS = 4.0
 """For the timed calls of all finalists."""
 
@@ -162,7 +164,7 @@ def _measured(
     report: Report,
 ) -> list[Measured]:
     """The artifacts of all timed beside each other, each in a process of its own."""
-    plan = Plan(rounds=8, block_seconds=0.05, budget_seconds=seconds)
+    plan = Plan(rounds=ROUNDS, block_seconds=0.05, budget_seconds=seconds)
     with tempfile.TemporaryDirectory(prefix="sardonyx-tune-") as name:
         entries: list[Entry] = []
         for place, one in enumerate(finalists):
