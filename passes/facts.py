@@ -133,11 +133,10 @@ def follows(
     dtype = numpy_dtype(element)
 
     def rounded() -> Array:
-        return np.broadcast_to(compute().astype(dtype, copy=False), shape)
+        return np.broadcast_to(compute().astype(dtype), shape)
 
     chained = any(is_derived(source, builder.store) for source in sources)
     if chained or np.prod(shape, dtype=np.int64) < LAZY_ELEMENTS:
-        # What is not broadcast is not copied: weights are not written to.
-        return builder.constant(np.ascontiguousarray(rounded()), key)
+        return builder.constant(rounded().copy(), key)
     lazy = DerivedWeight(DTYPE_NAMES[element], shape, rounded)
     return builder.held(WeightAttr(builder.store.add(key, lazy)), lazy.type)
