@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -123,11 +124,26 @@ class Executable:
         """Run; TypeError or ValueError says which input was found and which wanted."""
         spec = [entry.entry() for entry in self.inputs]
         values = runtime.bind(spec, args, kwargs)
+        first = "params" not in self.__dict__
         # The first call traces and compiles, beside a module that is large and stays.
-        with nullcontext() if "params" in self.__dict__ else collection_paused():
+        with collection_paused() if first else nullcontext():
+            if first:
+                self._compile_ahead(values)
             namespace = self._namespace
             forward = namespace.get("jitted", self.function)
             return namespace["call"](forward, self.params, values)
+
+    def _compile_ahead(self, values: Sequence[Any]) -> None:
+        """Compile for inputs like these while a thread prepares the weights."""
+        compile_ahead = getattr(_backend(self.backend), "compile_ahead", None)
+        if compile_ahead is None:
+            return
+        store = self.model.context.store
+        weights = {key: store[key].kind for key in self.program.weights}
+        with ThreadPoolExecutor(1, "weights") as worker:
+            prepared = worker.submit(lambda: self.params)
+            compile_ahead(self._namespace, weights, values)
+            prepared.result()
 
     def random_inputs(
         self, dims: Mapping[str, int] | None = None, seed: int = 0

@@ -13,7 +13,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from ..dialects.onnx import OnnxBuilder, OnnxOp, WeightAttr, WeightStore
 from ..dialects.onnx.attributes import default_attribute, python_value
-from ..dialects.onnx.store import DerivedWeight
+from ..dialects.onnx.store import DerivedWeight, aligned_empty
 from ..dialects.onnx.types import (
     DTYPE_NAMES,
     Array,
@@ -124,8 +124,9 @@ def follows(
     """
     The constant of tensor type `kind` that `compute` gives from constants `sources`.
 
-    A large one is computed when it is needed, unless a source is itself computed so: a
-    chain would be computed again and again. What `compute` gives is rounded once.
+    A large one is computed when it is needed, and kept if a source is itself computed
+    so: a chain would be computed again and again. What `compute` gives is rounded once,
+    and may be a view of a source: it is copied.
     """
     shape, element = static_shape(kind), element_of(kind)
     assert shape is not None, "constants have static shapes"
@@ -133,10 +134,12 @@ def follows(
     dtype = numpy_dtype(element)
 
     def rounded() -> Array:
-        return np.broadcast_to(compute().astype(dtype), shape)
+        array = aligned_empty(shape, dtype)
+        np.copyto(array, compute(), casting="unsafe")
+        return array
 
+    if np.prod(shape, dtype=np.int64) < LAZY_ELEMENTS:
+        return builder.constant(rounded(), key)
     chained = any(is_derived(source, builder.store) for source in sources)
-    if chained or np.prod(shape, dtype=np.int64) < LAZY_ELEMENTS:
-        return builder.constant(rounded().copy(), key)
-    lazy = DerivedWeight(DTYPE_NAMES[element], shape, rounded)
+    lazy = DerivedWeight(DTYPE_NAMES[element], shape, rounded, kept=chained)
     return builder.held(WeightAttr(builder.store.add(key, lazy)), lazy.type)

@@ -18,6 +18,7 @@ from ...dialects.sdy import is_per_device
 from ..kernels import Kernel
 from ..overriding import table_of
 from ..program import Buckets, InputSpec, LoweringError, Program, assemble
+from .ahead import compile_ahead
 from .buckets import call_in_buckets
 from .calls import call, fuse_products, prepare_weights
 from .exporting import exported
@@ -29,6 +30,7 @@ from .sharded import ShardedEmitter
 __all__ = [
     "TABLE",
     "call",
+    "compile_ahead",
     "exported",
     "mapped_specs",
     "prepare_weights",

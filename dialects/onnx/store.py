@@ -12,7 +12,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from xdsl.context import Context
@@ -22,6 +23,9 @@ from xdsl.ir import Attribute
 from .journal import Journal
 from .packing import file_bytes, pack, unpack
 from .types import ELEMENT_TYPES, Array, element_type, numpy_dtype
+
+ALIGNMENT = 64
+"""Bytes: a cache line, and what JAX wants of an array that it does not copy."""
 
 
 class Weight(ABC):
@@ -43,6 +47,11 @@ class Weight(ABC):
     def type(self) -> TensorType[Attribute]:
         """The type of a constant that holds this weight."""
         return TensorType(ELEMENT_TYPES[self.element], self.shape)
+
+    @property
+    def kind(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """The shape and dtype of `array`."""
+        return self.shape, numpy_dtype(ELEMENT_TYPES[self.element])
 
     @property
     def size(self) -> int:
@@ -98,14 +107,20 @@ class MappedWeight(Weight):
 
 
 class DerivedWeight(Weight):
-    """A weight that is computed from others each time it is asked for."""
+    """
+    A weight that is computed from others: each time it is asked for, or once if `kept`.
+    """
 
     def __init__(
-        self, element: str, shape: tuple[int, ...], compute: Callable[[], Array]
+        self,
+        element: str,
+        shape: tuple[int, ...],
+        compute: Callable[[], Array],
+        kept: bool = False,
     ):
         self.element = element
         self.shape = shape
-        self._compute = compute
+        self._compute = cache(compute) if kept else compute
 
     def array(self) -> Array:
         array = self._compute()
@@ -178,6 +193,20 @@ class OnnxContext(Context):
             setattr(clone, name, value)
         clone.store = self.store.copy()
         return clone
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """
+    An array to be written, at an address that is a multiple of `ALIGNMENT`.
+
+    JAX reads such an array where it lies, any other it copies first.
+    """
+    count = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or not count:
+        return np.empty(shape, dtype)
+    room = np.empty(count + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + count].view(dtype).reshape(shape)
 
 
 def store_of(ctx: Context) -> WeightStore | None:

@@ -211,13 +211,24 @@ def _source(value: SSAValue, store: WeightStore) -> Callable[[], Array]:
     return source
 
 
+def _times(weight: Array, factor: Array) -> Array:
+    """``weight * factor``, rounded once, without all of a float32's float64 at once."""
+    if weight.dtype != np.float32:
+        return weight * factor
+    shape = np.broadcast_shapes(weight.shape, factor.shape)
+    made = np.empty(shape, weight.dtype)
+    return np.multiply(weight, factor, made, dtype=np.float64, casting="same_kind")
+
+
 def _scaled(
     builder: OnnxBuilder, weight: SSAValue, factor: Array, what: str = "scaled"
 ) -> SSAValue:
     """The constant ``weight * factor``; `factor` broadcasts to its shape."""
     source = _source(weight, builder.store)
     key = f"{weight.name_hint or 'weight'}.{what}"
-    made = follows(builder, weight.type, key, [weight], lambda: source() * factor)
+    made = follows(
+        builder, weight.type, key, [weight], lambda: _times(source(), factor)
+    )
     made.name_hint = weight.name_hint
     return made
 

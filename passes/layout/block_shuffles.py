@@ -358,7 +358,7 @@ class _Written:
             tensor(element, shape),
             f"{value.name_hint or 'constant'}.blocks",
             [value],
-            lambda: np.ascontiguousarray(order(source()).reshape(shape)),
+            lambda: order(source()).reshape(shape),
         )
 
 

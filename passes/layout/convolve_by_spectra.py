@@ -150,8 +150,7 @@ class ConvBySpectra(OnnxPattern[Spectral]):
 
         def spectra() -> Array:
             before = found.pads[: len(window.lengths)]
-            made = spectrum(source(), window.group, window.lengths, before)
-            return np.ascontiguousarray(made)
+            return spectrum(source(), window.group, window.lengths, before)
 
         shape = (window.maps, window.depth)
         packed = follows(

@@ -89,5 +89,5 @@ class GroupedProductLast(ChannelsLast[tuple[int, int]]):
             tensor(element, [group, channels, filters // group]),
             f"{weight.name_hint or 'weight'}.grouped",
             [weight],
-            lambda: np.ascontiguousarray(source().reshape(stacked).transpose(0, 2, 1)),
+            lambda: source().reshape(stacked).transpose(0, 2, 1),
         )

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.nhwc import TO_NCHW, TO_NHWC
@@ -82,7 +81,7 @@ def constant_last(value: SSAValue, builder: OnnxBuilder) -> SSAValue:
         kind,
         key,
         [value],
-        lambda: np.ascontiguousarray(source().reshape(whole).transpose(TO_NHWC)),
+        lambda: source().reshape(whole).transpose(TO_NHWC),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from xdsl.ir import SSAValue
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp
@@ -47,7 +46,7 @@ class PackedGemm(OnnxPattern[None]):
             tensor(element, shape[::-1]),
             f"{b.name_hint or 'matrix'}.transposed",
             [b],
-            lambda: np.ascontiguousarray(source().T),
+            lambda: source().T,
         )
         properties = {n: a for n, a in op.properties.items() if n != "transB"}
         made = builder.create(

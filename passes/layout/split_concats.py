@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -114,7 +113,7 @@ class ConvOfParts(OnnxPattern[Joined]):
         start = sum(channels[:place])
 
         def compute() -> Array:
-            return np.ascontiguousarray(source()[:, start : start + channels[place]])
+            return source()[:, start : start + channels[place]]
 
         kind = tensor(element, [shape[0], channels[place], *shape[2:]])
         key = f"{weight.name_hint or 'weight'}.part{place}"

@@ -80,7 +80,7 @@ class ConvLast(ChannelsLast[None]):
             kind,
             key,
             [weight],
-            lambda: np.ascontiguousarray(source().transpose(TO_HWIO)),
+            lambda: source().transpose(TO_HWIO),
         )
 
 

@@ -9,7 +9,13 @@ import pytest
 from onnx import numpy_helper
 from sardonyx.dialects.onnx import OnnxContext, WeightStore, store_of
 from sardonyx.dialects.onnx.packing import BITS, dtype_of, file_bytes, pack, unpack
-from sardonyx.dialects.onnx.store import ArrayWeight, DerivedWeight, MappedWeight
+from sardonyx.dialects.onnx.store import (
+    ALIGNMENT,
+    ArrayWeight,
+    DerivedWeight,
+    MappedWeight,
+    aligned_empty,
+)
 from sardonyx.dialects.onnx.types import ELEMENT_TYPES
 from xdsl.context import Context
 
@@ -92,6 +98,32 @@ def test_a_derived_weight_is_computed_when_asked_for() -> None:
     assert not calls
     assert bytes(weight.raw()) == b"\7\7\7\7"
     assert calls == [1]
+
+
+def test_a_derived_weight_that_is_kept_is_computed_once() -> None:
+    calls = []
+
+    def compute() -> Any:
+        calls.append(1)
+        return np.arange(6, dtype=np.float32).reshape(2, 3)
+
+    weight = DerivedWeight("float32", (2, 3), compute, kept=True)
+    assert weight.kind == ((2, 3), np.dtype(np.float32))
+    assert not calls
+    assert weight.array() is weight.array()
+    assert bytes(weight.raw()) == weight.array().tobytes()
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (17, 5)])
+@pytest.mark.parametrize("element", ["float32", "bfloat16", "int4", "bool"])
+def test_an_aligned_array(element: str, shape: tuple[int, ...]) -> None:
+    array = aligned_empty(shape, dtype_of(element))
+    assert array.shape == shape
+    assert array.dtype == dtype_of(element)
+    assert array.flags.c_contiguous
+    assert array.flags.writeable
+    assert not array.size or array.ctypes.data % ALIGNMENT == 0
 
 
 def test_a_derived_weight_keeps_its_promise() -> None:

@@ -460,6 +460,29 @@ def test_a_column_is_convolved_as_the_row_it_is(window: Any, assert_close: Any) 
     assert nothing.shape == (0, *found.shape[1:])
 
 
+@pytest.mark.parametrize(
+    ("image", "kept"), [((2, 3, 5, 4), True), ((2, 8, 4, 4), False)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_many_rows_are_multiplied_by_eigen(
+    image: Any, kept: bool, dtype: str, assert_close: Any
+) -> None:
+    import jax
+    import jax.numpy as jnp
+    from sardonyx.backends.jax.nhwc import product
+
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal(image).astype(dtype)
+    matrix = rng.standard_normal((4, 6)).astype(dtype)
+    jitted = jax.jit(lambda *given: product(jnp, *given))
+    # What YNNPACK is not handed is a convolution until it is too late.
+    text = jitted.lower(rows, matrix).as_text()
+    assert ("stablehlo.dot_general" in text) is kept
+    assert ("stablehlo.convolution" in text) is not kept
+    wanted = rows.astype(np.float64) @ matrix.astype(np.float64)
+    assert_close(np.asarray(jitted(rows, matrix)), wanted.astype(np.float32), 4)
+
+
 # --- groups of channels ---
 
 
