@@ -61,10 +61,10 @@ NOISE = 0.03
 """
 Programs whose times are closer are not ordered: measuring again may swap them.
 """
-SURE = 10
+SURE = 18
 """
 Nor are those of which not the same was the faster in so many of the `ROUNDS` in which
-they took turns: by a sign test, of equal programs 4 % would be ordered.
+they took turns: by a sign test, of equal programs 2 % would be ordered.
 """
 DRAWN = "drawn-"
 BOTH = "both, as shipped"
