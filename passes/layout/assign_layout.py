@@ -5,6 +5,7 @@ Compute convolutions, and what is around them, on images with channels last.
     Conv(x, w) {group}   ->   a MatMul of matrices, one for each group (1x1 kernels)
     Relu(Transpose(x))   ->   Transpose(Relu(x))      and so on with what follows
     Gemm(x, w) {transB}  ->   Gemm(x, w')
+    a norm in between    ->   its mean, its deviation and its quotient, as they lie
 
 Every convolution of images is computed so, with its weight packed when the model is
 compiled. What follows takes its operands as they are, so that transposes are left where
@@ -25,6 +26,7 @@ from ..patterns import journal_of, rewrite_module
 from .followers import ElementwiseLast, NumbersLast, ReductionLast, ShuffleLast
 from .grouped import GroupedProductLast
 from .groups import MergeGroups, MergeRows
+from .norms import NormInPlace
 from .products import PackedGemm
 from .windows import ConvLast, GlobalPoolLast, WindowLast
 
@@ -53,6 +55,7 @@ class AssignLayoutPass(ModulePass):
             NumbersLast(store, journal),
             ShuffleLast(store, journal),
             PackedGemm(store, journal),
+            NormInPlace(store, journal),
             MergeTransposes(store, journal),
             MergeGroups(store, journal),
             MergeRows(store, journal),
