@@ -39,7 +39,7 @@ UNJUDGED = 2
 """And so many of those that the model cannot judge."""
 LEAST_PREDICTED = 4
 """Programs that are predicted at least, however short the budget is."""
-ROUNDS = 24
+ROUNDS = 48
 """Of timed blocks, if the budget has room: what gains 3 % is to be told from noise."""
 LEAST_SECONDS = 4.0
 """For the timed calls of all finalists."""

@@ -67,13 +67,16 @@ class Pair:
         one. Of equal programs eight rounds say so once in about a hundred times;
         whoever undoes something on that asks twice.
         """
-        logs = np.sort([math.log(ratio) for ratio in self._by_round()])
+        logs = np.log(self._by_round())
         if len(logs) < MIN_ROUNDS:
             return False
         median = float(np.median(logs))
         deviation = float(np.median(np.abs(logs - median)))
         error = 1.253 * 1.483 * deviation / math.sqrt(len(logs))
-        return logs[1] > 0 and median > max(math.log1p(MARGIN), ERRORS * error)
+        agreeing = int(np.sum(logs > 0))
+        if agreeing < len(logs) / 2 + math.sqrt(len(logs)):
+            return False
+        return median > max(math.log1p(MARGIN), ERRORS * error)
 
     def _by_round(self) -> list[float]:
         others = {block.round: np.median(block.seconds) for block in self.without}

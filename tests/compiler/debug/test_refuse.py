@@ -331,6 +331,11 @@ def test_when_a_pair_says_slower() -> None:
     assert not with_rounds(1.01, 1.7, 1.02, 1.02, 2.0, 1.03, 1.04, 1.9).is_slower
     assert not Pair(kept[:3], without[:3]).is_slower
     assert Pair(kept[:4], without[:4]).is_slower
+    many = [Block(r, (1.0,) * 5) for r in range(24)]
+    for spoilt, is_slower in ((7, True), (8, False)):
+        seconds = [0.9] * spoilt + [1.3] * (24 - spoilt)
+        kept = [Block(r, (s,) * 5) for r, s in enumerate(seconds)]
+        assert Pair(kept, many).is_slower is is_slower
 
 
 @pytest.mark.usefixtures("plugin")
