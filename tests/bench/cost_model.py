@@ -24,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,10 @@ NOISE = 0.03
 """
 Programs whose times are closer are not ordered: measuring again may swap them.
 """
-SURE = 18
+SURE = 0.05
 """
-Nor are those of which not the same was the faster in so many of the `ROUNDS` in which
-they took turns: by a sign test, of equal programs 2 % would be ordered.
+Nor are those of which it may be chance that one was the faster in most of the rounds in
+which they took turns: a sign test gives more than this, of both sides.
 """
 DRAWN = "drawn-"
 BOTH = "both, as shipped"
@@ -229,7 +230,18 @@ def ordered(one: Measurement, other: Measurement) -> int:
     order = int(np.sign(one.seconds - other.seconds))
     turns = list(zip(one.rounds, other.rounds, strict=True))
     agreeing = sum(np.sign(a - b) == order for a, b in turns)
-    return order if agreeing >= SURE * len(turns) / ROUNDS else 0
+    return order if agreeing >= certain(len(turns)) else 0
+
+
+@cache
+def certain(rounds: int) -> int:
+    """In how many of so many rounds one must be the faster; `SURE` tells why."""
+    chance = 0.0
+    for count in range(rounds, 0, -1):
+        chance += math.comb(rounds, count) / 2**rounds
+        if 2 * chance > SURE:
+            return count + 1
+    return 1
 
 
 @dataclass(frozen=True)
@@ -327,9 +339,10 @@ COLUMNS = (
 )
 FOOT = f"""A model's latency is that of its -O2 program. Tau is over the pairs of a
 model's pipelines whose order is certain: their times differ by more than {NOISE:.0%},
-and one was the faster in {SURE} of the {ROUNDS} rounds in which they took turns. Regret
-is what the pipeline chosen takes beyond the fastest of all that were measured (every
-one of a space of at most {REAL_MOST["numpy"]}, on JAX {REAL_MOST["jax"]}); it is the
+and one was the faster in so many of the rounds in which they took turns
+({certain(ROUNDS)} of {ROUNDS}) that a sign test gives at most {SURE:.0%}. Regret is
+what the pipeline chosen takes beyond the fastest of all that were measured (every one
+of a space of at most {REAL_MOST["numpy"]}, on JAX {REAL_MOST["jax"]}); it is the
 one predicted fastest, or -O2 where that is predicted to gain less than
 {LEAST_GAIN:.0%}, as -O3 chooses. The least of many noisy times is less than what any
 program takes, so a perfect choice would have regret, too. Fair regret has none of that:

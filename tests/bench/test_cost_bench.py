@@ -42,6 +42,12 @@ def test_an_order_is_certain_where_almost_all_rounds_agree() -> None:
     assert cost_model.ordered(FAST, close) == 0
 
 
+@pytest.mark.parametrize(("rounds", "wanted"), [(4, 5), (8, 8), (12, 10), (24, 18)])
+def test_in_how_many_rounds_it_is_no_chance(rounds: int, wanted: int) -> None:
+    # Of a coin, scipy.stats.binom.isf(0.025, rounds, 0.5) + 1.
+    assert cost_model.certain(rounds) == wanted
+
+
 def test_tau_counts_what_is_certain() -> None:
     slower = program(*(2 * one for one in SLOW.rounds))
     programs = [FAST, slower, SLOW]
