@@ -4,12 +4,15 @@ The learned cost model: a residual over the roofline, op by op and of whole prog
     by ops     = 2 ** extra * call + sum of roofline(op) * 2 ** trees(op)
     by program = roofline(program) * 2 ** process(program)
     seconds    = by ops ** (1 - SHARE) * by program ** SHARE
+    a variant  = seconds of the program * by ops of the variant / by ops of the program
 
 The trees are boosted on an op's features (`boosting`), the process knows the programs
-that were measured (`processes`): they err in different ways. How far held-out families
-were off gives the interval around a prediction (split conformal prediction: Lei et al.
-2018), and a program of which much is unlike anything measured is predicted by neither,
-but by the roofline alone, scaled.
+that were measured (`processes`): they err in different ways. What another pipeline
+makes of a model is told by one of them: by the trees where each op was timed, by the
+process where ops are fused (then a profiler tells no op's time). How far held-out
+families were off gives the interval around a prediction (split conformal prediction:
+Lei et al. 2018), and a program of which much is unlike anything measured is predicted
+by neither, but by the roofline alone, scaled.
 """
 
 from __future__ import annotations
@@ -85,8 +88,10 @@ class BackendModel:
     scaled_spread: float
     """As `spread`, of the scaled roofline."""
 
-    def predict(self, ops: Sequence[OpFacts], rates: Rates) -> Prediction:
-        """A call of a program of `ops`."""
+    def predict(
+        self, ops: Sequence[OpFacts], rates: Rates, plain: Sequence[OpFacts] = ()
+    ) -> Prediction:
+        """A call of a program of `ops`; if there is one, a variant of `plain`."""
         line = program_roofline(ops, rates)
         if not ops:
             return Prediction(line, line, line, line)
@@ -96,9 +101,20 @@ class BackendModel:
         if outside > OUTSIDE:
             said = f"{outside:.0%} of it is in ops unlike those measured"
             return self._around(line * 2**self.scale, self.scaled_spread, line, said)
-        by_ops = float(seconds.sum()) + rates.call_seconds * 2**self.extra
-        mixed = by_ops ** (1 - SHARE) * self.by_program(ops, rates) ** SHARE
+        base = self.predict(plain, rates) if plain else None
+        if base is None or base.reason:
+            by_ops, by_program = self.by_ops(ops, rates), self.by_program(ops, rates)
+            mixed = by_ops ** (1 - SHARE) * by_program**SHARE
+        else:
+            way = self.by_program if rates.fuses else self.by_ops
+            mixed = base.seconds * way(ops, rates) / way(plain, rates)
         return self._around(mixed, self.spread, line, "")
+
+    def by_ops(self, ops: Sequence[OpFacts], rates: Rates) -> float:
+        """What the trees alone say of a program."""
+        rows = np.array([op_vector(one, rates) for one in ops], np.float32)
+        seconds = self.op_seconds(ops, rows, rates)
+        return float(seconds.sum()) + rates.call_seconds * 2**self.extra
 
     def by_program(self, ops: Sequence[OpFacts], rates: Rates) -> float:
         """What the process alone says of a program."""

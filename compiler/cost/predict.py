@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ...passes.analysis.targets import Rates, Target
 from ..driver import Executable
 from .calibrate import host_target
 from .dataset import program_facts
+from .facts import OpFacts
 from .learned import BackendModel, shipped_cost_model
 from .roofline import Prediction, program_roofline
 from .search import Predict
@@ -18,27 +19,32 @@ def predictor(backend: str, sizes: Mapping[str, int] | None = None) -> Predict:
     A function that predicts programs of a backend at `sizes` of their free dimensions.
 
     By the shipped model and what this host reaches; by the roofline alone where the
-    model does not know the backend.
+    model does not know the backend. The programs are of one model: what the first is,
+    -O2's, the others are variants of.
     """
     rates = _rates(host_target(), backend)
     model = shipped_cost_model().backends.get(backend)
+    plain: tuple[OpFacts, ...] = ()
 
     def predict(program: Executable) -> Prediction:
-        return prediction(program, rates, model, sizes)
+        nonlocal plain
+        ops = program_facts(program, sizes)
+        found = prediction(ops, rates, model, plain)
+        plain = plain or ops
+        return found
 
     return predict
 
 
 def prediction(
-    program: Executable,
+    ops: Sequence[OpFacts],
     rates: Rates,
     model: BackendModel | None,
-    sizes: Mapping[str, int] | None = None,
+    plain: Sequence[OpFacts] = (),
 ) -> Prediction:
-    """What a call of `program` is expected to take."""
-    ops = program_facts(program, sizes)
+    """What a call of a program of `ops` is expected to take, a variant of `plain`."""
     if model is not None:
-        return model.predict(ops, rates)
+        return model.predict(ops, rates, plain)
     line = program_roofline(ops, rates)
     return Prediction(line, line, line, line, "no model of this backend")
 

@@ -1,5 +1,6 @@
 """The learned residual: better than the roofline, with honest bounds and a gate."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,21 @@ def test_unlike_ops_are_left_to_the_roofline(
     large = [product_of(400, 400, 400)] * 8
     few = measured_of([*large, product_of(1, 1, 1)])
     assert model.predict(few.ops, rates).reason == ""
+
+
+@pytest.mark.parametrize("fuses", [False, True])
+def test_a_variant_is_told_by_one_of_the_two(
+    model: BackendModel, halves, fuses: bool
+) -> None:
+    plain, variant = halves[1][0].ops, halves[1][1].ops
+    rates = replace(halves[1][0].rates, fuses=fuses)
+    way = model.by_program if fuses else model.by_ops
+    base = model.predict(plain, rates).seconds
+    found = model.predict(variant, rates, plain).seconds
+    ratio = way(variant, rates) / way(plain, rates)
+    assert found == pytest.approx(base * ratio)
+    assert found != pytest.approx(model.predict(variant, rates).seconds)
+    assert model.predict(plain, rates, plain).seconds == pytest.approx(base)
 
 
 def test_an_empty_program_takes_a_call(model: BackendModel, halves) -> None:
