@@ -83,16 +83,13 @@ class NormInPlace(OnnxPattern[Moved]):
     ) -> Sequence[SSAValue | None]:
         x, _, scale, bias = found.before.operands[0], *found.norm.operands
 
-        def number(value: float) -> SSAValue:
-            return builder.constant(np.array(value, np.float32))
-
         def mean(value: SSAValue) -> SSAValue:
             axes = builder.constant(np.array([found.axis], np.int64), "axes")
             return builder.value("onnx.ReduceMean", value, axes, keepdims=1)
 
         centred = builder.value("onnx.Sub", x, mean(x))
         variance = mean(builder.value("onnx.Mul", centred, centred))
-        epsilon = number(setting(found.norm, "epsilon"))
+        epsilon = builder.constant(np.array(setting(found.norm, "epsilon"), np.float32))
         deviation = builder.value(
             "onnx.Sqrt", builder.value("onnx.Add", variance, epsilon)
         )
