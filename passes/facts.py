@@ -22,6 +22,7 @@ from ..dialects.onnx.types import (
     numpy_dtype,
     shape_of,
     static_shape,
+    tensor,
 )
 from .fold_constants import constant_of, is_derived
 
@@ -112,6 +113,33 @@ def along(value: SSAValue, store: WeightStore, rank: int, axis: int) -> Array | 
         return None
     array = small_array(value, store)
     return None if array is None else array.reshape(-1)
+
+
+def constant_shape(value: SSAValue) -> tuple[int, ...]:
+    """The shape of a constant."""
+    shape = static_shape(value.type)
+    assert shape is not None, "constants have static shapes"
+    return shape
+
+
+def derived(
+    value: SSAValue,
+    role: str,
+    shape: Sequence[int],
+    compute: Callable[[Array], Array],
+    builder: OnnxBuilder,
+) -> SSAValue:
+    """
+    The constant of `shape` that `compute` gives of the constant `value`: see `follows`.
+
+    It is called after `value` and its `role`.
+    """
+    element, source = element_of(value.type), constant_of(value, builder.store)
+    assert element is not None, "constants have an element type"
+    assert source is not None, "checked by `decide`"
+    key = f"{value.name_hint or 'constant'}.{role}"
+    kind = tensor(element, shape)
+    return follows(builder, kind, key, [value], lambda: compute(source()))
 
 
 def follows(

@@ -22,8 +22,16 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects.onnx import DenseAttr, OnnxBuilder, OnnxOp, store_of
-from ...dialects.onnx.types import element_of, static_shape, tensor
-from ..facts import follows, given, integers_of, name_of, rank_of, setting
+from ...dialects.onnx.types import Array, static_shape
+from ..facts import (
+    constant_shape,
+    derived,
+    given,
+    integers_of,
+    name_of,
+    rank_of,
+    setting,
+)
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 
@@ -192,19 +200,16 @@ def _taken(value: SSAValue, back: Order, builder: OnnxBuilder) -> SSAValue:
     """`value` before the transpose, or a constant as it was before."""
     if order_of(value) is not None:
         return _owner(value).operands[0]
-    shape, element = static_shape(value.type), element_of(value.type)
-    source = constant_of(value, builder.store)
-    assert shape is not None, "constants have static shapes"
-    assert element is not None, "constants have an element type"
-    assert source is not None, "checked by `decide`"
+    shape = constant_shape(value)
     if len(shape) == 0:
         return value
     whole = (*[1] * (len(back) - len(shape)), *shape)
-    kind = tensor(element, [whole[place] for place in back])
-    key = f"{value.name_hint or 'constant'}.transposed"
-    return follows(
-        builder, kind, key, [value], lambda: source().reshape(whole).transpose(back)
-    )
+
+    def turned(array: Array) -> Array:
+        return array.reshape(whole).transpose(back)
+
+    sizes = [whole[place] for place in back]
+    return derived(value, "transposed", sizes, turned, builder)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from xdsl.ir import Operation, SSAValue
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp
 from ...dialects.onnx.types import Array
-from ..facts import given, is_wide_float, setting
+from ..facts import constant_shape, given, is_wide_float, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern
 from .affine import AFFINE, Affine, affine_of
-from .affine_linear import again, bias_of, scaled, sizes_of, source_of
+from .affine_linear import again, bias_of, scaled, source_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class AffineBeforeConv(OnnxPattern[Affine]):
         self, op: OnnxOp, found: Affine, builder: OnnxBuilder
     ) -> list[SSAValue | None]:
         _, weight, bias = op.operands
-        shape = sizes_of(weight)
+        shape = constant_shape(weight)
         factor = _input_scale(found.scale, shape, setting(op, "group"))
         new_bias: SSAValue | None = bias
         if found.shifts:
@@ -72,7 +72,7 @@ class AffineBeforeConv(OnnxPattern[Affine]):
 def _bias_of_shifted(builder: OnnxBuilder, op: OnnxOp, shift: Array) -> SSAValue | None:
     """The bias by which a convolution of data gives what it gives of shifted data."""
     weight = op.operands[1]
-    shape = sizes_of(weight)
+    shape = constant_shape(weight)
     array = source_of(weight, builder.store)().astype(np.float64)
     of_each = array * _input_scale(shift, shape, setting(op, "group"))
     moved = of_each.reshape(shape[0], -1).sum(1)

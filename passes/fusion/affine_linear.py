@@ -8,8 +8,8 @@ import numpy as np
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore
-from ...dialects.onnx.types import Array, element_of, static_shape, tensor
-from ..facts import follows, given, setting
+from ...dialects.onnx.types import Array, element_of, tensor
+from ..facts import constant_shape, derived, follows, given, setting
 from ..fold_constants import constant_of
 from .affine import Affine
 
@@ -34,11 +34,8 @@ def scaled(
     builder: OnnxBuilder, weight: SSAValue, factor: Array, what: str = "scaled"
 ) -> SSAValue:
     """The constant ``weight * factor``; `factor` broadcasts to its shape."""
-    source = source_of(weight, builder.store)
-    key = f"{weight.name_hint or 'weight'}.{what}"
-    made = follows(
-        builder, weight.type, key, [weight], lambda: _times(source(), factor)
-    )
+    shape = constant_shape(weight)
+    made = derived(weight, what, shape, lambda array: _times(array, factor), builder)
     made.name_hint = weight.name_hint
     return made
 
@@ -61,13 +58,6 @@ def bias_of(
     return made
 
 
-def sizes_of(value: SSAValue) -> tuple[int, ...]:
-    """The shape of a constant."""
-    shape = static_shape(value.type)
-    assert shape is not None, "constants have static shapes"
-    return shape
-
-
 def again(
     linear: OnnxOp,
     operands: Sequence[SSAValue | None],
@@ -84,7 +74,7 @@ def again(
 
 def _write_conv(linear: OnnxOp, affine: Affine, builder: OnnxBuilder) -> SSAValue:
     x, weight, _ = linear.operands
-    shape = sizes_of(weight)
+    shape = constant_shape(weight)
     factor = affine.scale.reshape(-1, *[1] * (len(shape) - 1))
     weights = scaled(builder, weight, factor) if affine.scales else weight
     bias = bias_of(builder, linear, affine, shape[0])
@@ -94,7 +84,7 @@ def _write_conv(linear: OnnxOp, affine: Affine, builder: OnnxBuilder) -> SSAValu
 def _write_transposed(linear: OnnxOp, affine: Affine, builder: OnnxBuilder) -> SSAValue:
     x, weight, _ = linear.operands
     groups = setting(linear, "group")
-    inner, outer, *kernel = sizes_of(weight)
+    inner, outer, *kernel = constant_shape(weight)
     # Channel c of the result is column c % outer of the group c // outer.
     scale = np.broadcast_to(affine.scale, groups * outer).reshape(groups, 1, outer)
     rows = np.broadcast_to(scale, (groups, inner // groups, outer))
@@ -111,7 +101,7 @@ def _write_gemm(linear: OnnxOp, affine: Affine, builder: OnnxBuilder) -> SSAValu
     weights = scaled(builder, weight, factor) if affine.scales else weight
     if not given(bias) and not affine.shifts:
         return again(linear, [a, weights, None], builder)
-    columns = sizes_of(weight)[0 if transposed else 1]
+    columns = constant_shape(weight)[0 if transposed else 1]
     beta = setting(linear, "beta")
     before = source_of(bias, builder.store)() if given(bias) else np.zeros(1)
     total = before.astype(np.float64) * beta * affine.scale + affine.shift

@@ -21,8 +21,17 @@ from xdsl.passes import ModulePass
 from ...dialects.onnx import OnnxBuilder, OnnxOp, store_of
 from ...dialects.onnx.attributes import attribute
 from ...dialects.onnx.dims import Dim
-from ...dialects.onnx.types import element_of, shape_of, static_shape, tensor
-from ..facts import follows, given, is_float, name_of, rank_of, setting, uniform
+from ...dialects.onnx.types import shape_of
+from ..facts import (
+    constant_shape,
+    derived,
+    given,
+    is_float,
+    name_of,
+    rank_of,
+    setting,
+    uniform,
+)
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 
@@ -238,14 +247,8 @@ def _only_rows(rows: OnnxOp, gemm: OnnxOp, stacked: OnnxOp) -> bool:
 
 
 def _transposed(weight: SSAValue, builder: OnnxBuilder) -> SSAValue:
-    source, shape = constant_of(weight, builder.store), static_shape(weight.type)
-    element = element_of(weight.type)
-    assert source is not None, "checked by `decide`"
-    assert shape is not None, "constants have static shapes"
-    assert element is not None, "constants have an element type"
-    key = f"{weight.name_hint or 'weight'}.transposed"
-    kind = tensor(element, shape[::-1])
-    made = follows(builder, kind, key, [weight], lambda: source().T)
+    shape = constant_shape(weight)[::-1]
+    made = derived(weight, "transposed", shape, lambda array: array.T, builder)
     made.name_hint = weight.name_hint
     return made
 

@@ -35,7 +35,7 @@ from ...dialects.onnx.types import (
     static_shape,
     tensor,
 )
-from ..facts import follows, given, setting
+from ..facts import derived, given, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined, journal_of, rewrite_module
 from .followers import shuffle_of
@@ -350,16 +350,10 @@ class _Written:
     def _constant(
         self, value: SSAValue, shape: tuple[int, ...], order: Callable[[Array], Array]
     ) -> SSAValue:
-        source, element = constant_of(value, self.builder.store), element_of(value.type)
-        assert source is not None, "checked by `decide`"
-        assert element is not None, "a weight is a tensor"
-        return follows(
-            self.builder,
-            tensor(element, shape),
-            f"{value.name_hint or 'constant'}.blocks",
-            [value],
-            lambda: order(source()).reshape(shape),
-        )
+        def blocks(array: Array) -> Array:
+            return order(array).reshape(shape)
+
+        return derived(value, "blocks", shape, blocks, self.builder)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore
-from ...dialects.onnx.types import element_of, shape_of, static_shape, tensor
-from ..facts import follows, given, is_float, rank_of, setting
+from ...dialects.onnx.types import Array, shape_of, static_shape
+from ..facts import constant_shape, derived, given, is_float, rank_of, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined
 from .images import RANK, ChannelsLast, last
@@ -77,17 +77,11 @@ class GroupedProductLast(ChannelsLast[tuple[int, int]]):
         return [builder.value("onnx.Add", y, bias) if given(bias) else y]
 
     def _packed(self, weight: SSAValue, group: int, builder: OnnxBuilder) -> SSAValue:
-        shape, element = static_shape(weight.type), element_of(weight.type)
-        source = constant_of(weight, self.store)
-        assert shape is not None, "checked by `decide`"
-        assert element is not None, "checked by `decide`"
-        assert source is not None, "checked by `decide`"
-        filters, channels = shape[:2]
+        filters, channels = constant_shape(weight)[:2]
         stacked = (group, filters // group, channels)
-        return follows(
-            builder,
-            tensor(element, [group, channels, filters // group]),
-            f"{weight.name_hint or 'weight'}.grouped",
-            [weight],
-            lambda: source().reshape(stacked).transpose(0, 2, 1),
-        )
+
+        def grouped(array: Array) -> Array:
+            return array.reshape(stacked).transpose(0, 2, 1)
+
+        shape = (group, channels, filters // group)
+        return derived(weight, "grouped", shape, grouped, builder)

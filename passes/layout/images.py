@@ -17,10 +17,9 @@ from xdsl.ir import Attribute, SSAValue
 from ...dialects.nhwc import TO_NCHW, TO_NHWC
 from ...dialects.onnx import OnnxBuilder, OnnxOp
 from ...dialects.onnx.provenance import nodes_only
-from ...dialects.onnx.types import element_of, shape_of, static_shape, tensor
+from ...dialects.onnx.types import Array, element_of, shape_of, tensor
 from ..cleanup.simplify_transposes import order_of
-from ..facts import follows, name_of, rank_of
-from ..fold_constants import constant_of
+from ..facts import constant_shape, derived, name_of, rank_of
 from ..patterns import OnnxPattern
 
 Found = TypeVar("Found")
@@ -66,23 +65,15 @@ def is_constant(value: SSAValue) -> bool:
 
 def constant_last(value: SSAValue, builder: OnnxBuilder) -> SSAValue:
     """A constant that images broadcast with, for images with channels last."""
-    shape, element = static_shape(value.type), element_of(value.type)
-    source = constant_of(value, builder.store)
-    assert shape is not None, "constants have static shapes"
-    assert element is not None, "constants have an element type"
-    assert source is not None, "checked by `decide`"
+    shape = constant_shape(value)
     if len(shape) == 0:
         return value
     whole = (*[1] * (RANK - len(shape)), *shape)
-    kind = tensor(element, [whole[axis] for axis in TO_NHWC])
-    key = f"{value.name_hint or 'constant'}.nhwc"
-    return follows(
-        builder,
-        kind,
-        key,
-        [value],
-        lambda: source().reshape(whole).transpose(TO_NHWC),
-    )
+
+    def turned(array: Array) -> Array:
+        return array.reshape(whole).transpose(TO_NHWC)
+
+    return derived(value, "nhwc", [whole[axis] for axis in TO_NHWC], turned, builder)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from xdsl.dialects.builtin import Float32Type
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp
-from ...dialects.onnx.types import element_of, is_none, static_shape, tensor
+from ...dialects.onnx.types import element_of, is_none, static_shape
 from ..cleanup.simplify_transposes import order_of
-from ..facts import follows, given, rank_of, setting
+from ..facts import constant_shape, derived, given, rank_of, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern
 
@@ -108,13 +108,6 @@ class NormInPlace(OnnxPattern[Moved]):
         self, value: SSAValue, axis: int, rank: int, builder: OnnxBuilder
     ) -> SSAValue:
         """A constant vector along `axis` of a tensor of `rank`."""
-        shape, element = static_shape(value.type), element_of(value.type)
-        source = constant_of(value, self.store)
-        assert shape is not None, "checked by `decide`"
-        assert element is not None, "checked by `decide`"
-        assert source is not None, "checked by `decide`"
-        wanted = [1] * rank
+        shape, wanted = constant_shape(value), [1] * rank
         wanted[axis] = shape[-1] if shape else 1
-        key = f"{value.name_hint or 'constant'}.along"
-        kind = tensor(element, wanted)
-        return follows(builder, kind, key, [value], lambda: source().reshape(wanted))
+        return derived(value, "along", wanted, lambda a: a.reshape(wanted), builder)

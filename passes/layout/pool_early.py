@@ -20,8 +20,8 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp, store_of
-from ...dialects.onnx.types import Array, element_of, is_none, static_shape, tensor
-from ..facts import follows, given, is_wide_float, setting
+from ...dialects.onnx.types import is_none, static_shape
+from ..facts import constant_shape, derived, given, is_wide_float, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 
@@ -92,18 +92,8 @@ class PoolOfRelu(OnnxPattern[Activated]):
 
     def _along(self, bias: SSAValue, op: OnnxOp, builder: OnnxBuilder) -> SSAValue:
         """A bias as an image of one place."""
-        shape, element = static_shape(bias.type), element_of(bias.type)
-        source = constant_of(bias, self.store)
-        assert shape is not None, "checked by `decide`"
-        assert element is not None, "a bias is a tensor"
-        assert source is not None, "checked by `decide`"
-        whole = [shape[0], *[1] * len(setting(op, "kernel_shape"))]
-
-        def compute() -> Array:
-            return source().reshape(whole)
-
-        key = f"{bias.name_hint or 'bias'}.image"
-        return follows(builder, tensor(element, whole), key, [bias], compute)
+        whole = [constant_shape(bias)[0], *[1] * len(setting(op, "kernel_shape"))]
+        return derived(bias, "image", whole, lambda a: a.reshape(whole), builder)
 
 
 def _sees_nothing(op: OnnxOp) -> bool:

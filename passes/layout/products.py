@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from xdsl.ir import SSAValue
 
 from ...dialects.onnx import OnnxBuilder, OnnxOp
-from ...dialects.onnx.types import element_of, static_shape, tensor
-from ..facts import follows, setting
+from ..facts import constant_shape, derived, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern
 
@@ -36,18 +35,8 @@ class PackedGemm(OnnxPattern[None]):
         self, op: OnnxOp, found: None, builder: OnnxBuilder
     ) -> Sequence[SSAValue | None]:
         a, b, c = op.operands
-        shape, element = static_shape(b.type), element_of(b.type)
-        source = constant_of(b, self.store)
-        assert shape is not None, "constants have static shapes"
-        assert element is not None, "constants have an element type"
-        assert source is not None, "checked by `decide`"
-        packed = follows(
-            builder,
-            tensor(element, shape[::-1]),
-            f"{b.name_hint or 'matrix'}.transposed",
-            [b],
-            lambda: source().T,
-        )
+        shape = constant_shape(b)[::-1]
+        packed = derived(b, "transposed", shape, lambda a: a.T, builder)
         properties = {n: a for n, a in op.properties.items() if n != "transB"}
         made = builder.create(
             op.name, [a, packed, c], properties, types=op.result_types

@@ -22,13 +22,11 @@ from ...dialects.onnx import OnnxBuilder, OnnxOp, store_of
 from ...dialects.onnx.types import (
     Array,
     Shape,
-    element_of,
     is_none,
     shape_of,
     static_shape,
-    tensor,
 )
-from ..facts import follows, setting
+from ..facts import constant_shape, derived, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined, OnnxPattern, journal_of, rewrite_module
 
@@ -105,19 +103,14 @@ class ConvOfParts(OnnxPattern[Joined]):
         builder: OnnxBuilder,
     ) -> SSAValue:
         """What of a weight the channels of the part at `place` are multiplied by."""
-        shape, element = static_shape(weight.type), element_of(weight.type)
-        source = constant_of(weight, self.store)
-        assert shape is not None, "checked by `decide`"
-        assert element is not None, "a weight is a tensor"
-        assert source is not None, "checked by `decide`"
-        start = sum(channels[:place])
+        filters, _, *window = constant_shape(weight)
+        start, count = sum(channels[:place]), channels[place]
 
-        def compute() -> Array:
-            return source()[:, start : start + channels[place]]
+        def part(array: Array) -> Array:
+            return array[:, start : start + count]
 
-        kind = tensor(element, [shape[0], channels[place], *shape[2:]])
-        key = f"{weight.name_hint or 'weight'}.part{place}"
-        return follows(builder, kind, key, [weight], compute)
+        shape = (filters, count, *window)
+        return derived(weight, f"part{place}", shape, part, builder)
 
 
 def _joined(image: SSAValue) -> Joined | Declined:

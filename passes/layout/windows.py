@@ -18,8 +18,8 @@ from xdsl.ir import SSAValue
 
 from ...dialects.nhwc import OPS, TO_HWIO
 from ...dialects.onnx import OnnxBuilder, OnnxOp
-from ...dialects.onnx.types import element_of, is_none, static_shape, tensor
-from ..facts import follows, is_float, rank_of, setting
+from ...dialects.onnx.types import is_none, static_shape
+from ..facts import constant_shape, derived, is_float, rank_of, setting
 from ..fold_constants import constant_of
 from ..patterns import Declined
 from .images import RANK, ChannelsLast, below, last, type_last
@@ -68,20 +68,9 @@ class ConvLast(ChannelsLast[None]):
         return _of_the_dialect(op, [last(image, builder), packed, bias], builder)
 
     def _packed(self, weight: SSAValue, builder: OnnxBuilder) -> SSAValue:
-        shape, element = static_shape(weight.type), element_of(weight.type)
-        source = constant_of(weight, self.store)
-        assert shape is not None, "checked by `decide`"
-        assert element is not None, "checked by `decide`"
-        assert source is not None, "checked by `decide`"
-        kind = tensor(element, [shape[axis] for axis in TO_HWIO])
-        key = f"{weight.name_hint or 'weight'}.hwio"
-        return follows(
-            builder,
-            kind,
-            key,
-            [weight],
-            lambda: source().transpose(TO_HWIO),
-        )
+        shape = constant_shape(weight)
+        turned = [shape[axis] for axis in TO_HWIO]
+        return derived(weight, "hwio", turned, lambda a: a.transpose(TO_HWIO), builder)
 
 
 @dataclass(frozen=True)
