@@ -42,13 +42,8 @@ def dataset(
     What OUTPUT has already is not measured again: the command may be stopped and
     started anew.
     """
-    from ..cost.dataset import (
-        Subject,
-        collect,
-        read_measurements,
-        subjects_of,
-        this_machine,
-    )
+    from ..cost.dataset import Subject, collect, subjects_of, this_machine
+    from ..cost.measurements import read_measurements
     from ..driver import load, specialize
 
     backends = [one.value for one in backend or list(Backend)]

@@ -32,9 +32,9 @@ from safetensors.numpy import load
 from ...dialects.errors import SardonyxError
 from ...passes.analysis.targets import Rates
 from .boosting import Sums, boost
-from .dataset import Measurement
 from .facts import OpFacts
 from .features import OP_FEATURES, op_vector
+from .measurements import Measurement
 from .processes import Process, Programs, process_from, program_vector
 from .roofline import Prediction, program_roofline, roofline_seconds
 from .trees import Settings, TrainingError, Trees, averaged, trees_from

@@ -19,9 +19,9 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from ...passes.analysis.targets import Rates
-from .dataset import Measurement
 from .facts import OpFacts
 from .features import CLASSES, class_of
+from .measurements import Measurement
 from .roofline import is_merged, program_roofline, roofline_seconds
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]

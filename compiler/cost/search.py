@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import itertools
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,10 +102,14 @@ class Space:
         return Candidate(tuple(choice), spec, digest, made)
 
     def candidates(
-        self, most: int = MOST, report: Report = quiet
+        self, choices: Sequence[tuple[int, ...]], report: Report = quiet
     ) -> Iterator[Candidate]:
-        """What `choices` give, programs of one syntax once, the default first."""
-        choices, seen = list(self.choices(most)), set[str]()
+        """
+        What `choices` give, programs of one syntax once.
+
+        Raises SardonyxError if the default is among them and does not compile.
+        """
+        seen = set[str]()
         for place, choice in enumerate(choices):
             report(self.told(choice), place, len(choices))
             try:
@@ -129,6 +134,12 @@ class Space:
             sizes.append(size if fits else 1)
             count *= sizes[-1]
         yield from itertools.product(*map(range, sizes))
+
+    def shuffled(self, seed: int) -> list[tuple[int, ...]]:
+        """`choices` in an order that is drawn by `seed`, the default first."""
+        default, *others = self.choices()
+        random.Random(seed).shuffle(others)
+        return [default, *others]
 
     def told(self, choice: Sequence[int]) -> str:
         """How `choice` differs from -O2, in words."""

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .dataset import Measurement
+from .measurements import Measurement
 from .roofline import program_roofline
 from .tokens import VOCABULARY, tokens_of
 

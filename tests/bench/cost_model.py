@@ -14,39 +14,41 @@ what was drawn only ever helps to train.
 from __future__ import annotations
 
 import argparse
-import itertools
-import math
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from cost_models import FAMILIES as NETWORKS
 from cost_models import drawn_models
 from cost_parts import PARTS
+from cost_scores import (
+    BOTH,
+    DRAWN,
+    FOLDS,
+    NOISE,
+    SEEDS,
+    SURE,
+    Held,
+    by_model,
+    certain,
+    kendall,
+    rows_of,
+)
 from safetensors.numpy import save
 from sardonyx.compiler.arguments import write_whole
-from sardonyx.compiler.cost.choose import LEAST_GAIN, preferred
+from sardonyx.compiler.cost.choose import LEAST_GAIN
 from sardonyx.compiler.cost.dataset import (
     ROUNDS,
-    Measurement,
     Subject,
     collect,
-    read_measurements,
-    settled,
     subjects_of,
     this_machine,
 )
 from sardonyx.compiler.cost.learned import SHIPPED, CostModel, train
-from sardonyx.compiler.cost.roofline import program_roofline
-from sardonyx.compiler.cost.sequence import train_sequences
+from sardonyx.compiler.cost.measurements import Measurement, read_measurements
 from sardonyx.compiler.driver import load, specialize
 from sardonyx.compiler.importer import import_model
 from sardonyx.compiler.model import Model
@@ -57,18 +59,6 @@ SHARED = ROOT.parent / "shared" / "models"
 DATA = Path(__file__).parent / "measurements"
 PAGE = ROOT / "docs" / "cost-model.md"
 BACKENDS = ("numpy", "jax")
-SEEDS, FOLDS = 5, 5
-NOISE = 0.03
-"""
-Programs whose times are closer are not ordered: measuring again may swap them.
-"""
-SURE = 0.05
-"""
-Nor are those of which it may be chance that one was the faster in most of the rounds in
-which they took turns: a sign test gives more than this, of both sides.
-"""
-DRAWN = "drawn-"
-BOTH = "both, as shipped"
 
 FAMILIES = {
     "bert_tiny_dynamic": "bert",
@@ -90,8 +80,11 @@ SIZES: Mapping[str, Sequence[Mapping[str, int]]] = {
     ],
 }
 REAL_MOST = {"numpy": 16, "jax": 8}
-DRAWN_MOST = 4
-"""Pipelines of a model that are measured: for a real one all of a space that small."""
+DRAWN_MOST = {"numpy": 6, "jax": 4}
+"""
+Pipelines of a model that are measured: for a real one all of a space that small, for
+one that is drawn so many at random of all.
+"""
 
 
 # --- collecting ---
@@ -107,14 +100,33 @@ def real_models(light: Path) -> Iterator[tuple[str, str, Model]]:
             yield name, FAMILIES.get(path.stem, path.stem), model
 
 
+def asked_for(
+    options: argparse.Namespace, light: Path
+) -> Iterator[tuple[str, str, Model]]:
+    """The models that are to be measured, as `real_models` gives them."""
+    if options.drawn is None:
+        found = real_models(light)
+    else:
+        count, seed = options.drawn
+        found = (
+            (name, DRAWN + family, import_model(proto))
+            for name, family, proto in drawn_models(
+                count, seed, PARTS if options.parts else NETWORKS
+            )
+        )
+    for one in found:
+        if not options.family or one[1].removeprefix(DRAWN) in options.family:
+            yield one
+
+
 def groups(
-    models: Iterable[tuple[str, str, Model]],
-    most: Mapping[str, int],
-    backends: Sequence[str],
+    models: Iterable[tuple[str, str, Model]], options: argparse.Namespace
 ) -> Iterator[Iterator[Subject]]:
+    is_drawn = options.drawn is not None
     for name, family, model in models:
-        for backend in backends:
-            yield subjects_of(model, name, family, backend, most[backend])
+        for backend in options.backend:
+            most = (DRAWN_MOST if is_drawn else REAL_MOST)[backend]
+            yield subjects_of(model, name, family, backend, most, sampled=is_drawn)
 
 
 def run_collect(options: argparse.Namespace) -> None:
@@ -126,16 +138,7 @@ def run_collect(options: argparse.Namespace) -> None:
         if options.light is None and options.drawn is None:
             script = [sys.executable, str(SHARED / "make_light.py"), made]
             subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
-        if options.drawn is None:
-            found = groups(real_models(light), REAL_MOST, options.backend)
-        else:
-            count, seed = options.drawn
-            families = PARTS if options.parts else NETWORKS
-            drawn = (
-                (name, DRAWN + family, import_model(proto))
-                for name, family, proto in drawn_models(count, seed, families)
-            )
-            found = groups(drawn, dict.fromkeys(BACKENDS, DRAWN_MOST), options.backend)
+        found = groups(asked_for(options, light), options)
         path = options.output
         for one in collect(path, found, machine, options.seconds):
             spent = time.perf_counter() - start
@@ -145,184 +148,6 @@ def run_collect(options: argparse.Namespace) -> None:
 
 
 # --- evaluating ---
-
-Predicted = Callable[[Measurement], float]
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well one way of predicting did on the models held out."""
-
-    within: float
-    """The part of models whose -O2 program was predicted to 20 %."""
-    error: float
-    """The median of |predicted / measured - 1|."""
-    tau: float
-    """Kendall's, over the pipelines of each model; the mean."""
-    regret: float
-    """What the pipeline chosen takes over the fastest, less 1; the mean."""
-    fair: float
-    """The same over the one that half of the rounds call the fastest, by the others."""
-
-
-def by_model(measurements: Iterable[Measurement]) -> dict[str, list[Measurement]]:
-    """The programs of each model, -O2's first."""
-    found: dict[str, list[Measurement]] = defaultdict(list)
-    for one in measurements:
-        found[one.model].append(one)
-    return found
-
-
-def score(measurements: Sequence[Measurement], predicted: Predicted) -> Score:
-    errors: list[float] = []
-    taus: list[float] = []
-    regrets: list[float] = []
-    fair: list[float] = []
-    for programs in by_model(measurements).values():
-        taken = [one.seconds for one in programs]
-        said = [predicted(one) for one in programs]
-        errors.append(abs(said[0] / taken[0] - 1))
-        regrets.append(taken[preferred(said)] / min(taken) - 1)
-        fair.append(fair_regret(programs, preferred(said)))
-        tau = kendall(programs, said)
-        if tau is not None:
-            taus.append(tau)
-    return Score(
-        statistics.mean(error <= 0.2 for error in errors),
-        statistics.median(errors),
-        statistics.mean(taus) if taus else math.nan,
-        statistics.mean(regrets),
-        statistics.mean(fair),
-    )
-
-
-def fair_regret(programs: Sequence[Measurement], chosen: int) -> float:
-    """
-    What the program `chosen` takes over the fastest, less 1, without a winner's luck.
-
-    The least of many noisy times is less than any program takes. So one half of the
-    rounds says which is the fastest, and the other half how fast it is; and vice versa.
-    """
-    halves = [settled([one.rounds[n::2] for one in programs]) for n in range(2)]
-    ratios = [
-        there[chosen] / there[here.index(min(here))]
-        for here, there in itertools.permutations(halves)
-    ]
-    return statistics.mean(ratios) - 1
-
-
-def kendall(programs: Sequence[Measurement], said: Sequence[float]) -> float | None:
-    """
-    Kendall's tau over the pairs whose order is certain, see `NOISE`; None if none.
-    """
-    agreed = total = 0
-    for one, other in itertools.combinations(zip(programs, said, strict=True), 2):
-        if order := ordered(one[0], other[0]):
-            total += 1
-            agreed += order * int(np.sign(one[1] - other[1]))
-    return agreed / total if total else None
-
-
-def ordered(one: Measurement, other: Measurement) -> int:
-    """-1 if `one` is certainly the faster, 1 if the slower; 0 if neither is certain."""
-    if abs(math.log(one.seconds / other.seconds)) <= math.log1p(NOISE):
-        return 0
-    order = int(np.sign(one.seconds - other.seconds))
-    turns = list(zip(one.rounds, other.rounds, strict=True))
-    agreeing = sum(np.sign(a - b) == order for a, b in turns)
-    return order if agreeing >= certain(len(turns)) else 0
-
-
-@cache
-def certain(rounds: int) -> int:
-    """In how many of so many rounds one must be the faster; `SURE` tells why."""
-    chance = 0.0
-    for count in range(rounds, 0, -1):
-        chance += math.comb(rounds, count) / 2**rounds
-        if 2 * chance > SURE:
-            return count + 1
-    return 1
-
-
-@dataclass(frozen=True)
-class Held:
-    """What each way said of a program that it was not trained on."""
-
-    said: dict[str, dict[str, float]]
-    """By the way, and the program's key."""
-    covered: float
-
-
-def held_out(measurements: Sequence[Measurement], seed: int, network: bool) -> Held:
-    """Predictions of every real program by models that did not see its family."""
-    real = [one for one in measurements if not one.family.startswith(DRAWN)]
-    drawn = [one for one in measurements if one.family.startswith(DRAWN)]
-    families = sorted({one.family for one in real})
-    order = np.random.default_rng(seed).permutation(len(families))
-    folds = {families[int(n)]: place % FOLDS for place, n in enumerate(order)}
-    said: dict[str, dict[str, float]] = defaultdict(dict)
-    inside = 0
-    for fold in range(FOLDS):
-        given = [*drawn, *(one for one in real if folds[one.family] != fold)]
-        asked = by_model(one for one in real if folds[one.family] == fold)
-        model = train(given, seed)
-        tokens = train_sequences(given, seed) if network else None
-        for first, one in (
-            (group[0], one) for group in asked.values() for one in group
-        ):
-            plain = () if one is first else first.ops
-            found = model.predict(one.ops, one.rates, plain)
-            inside += found.low <= one.seconds <= found.high
-            said[BOTH][one.key] = found.seconds
-            said["process"][one.key] = model.by_program(one.ops, one.rates)
-            said["trees"][one.key] = model.by_ops(one.ops, one.rates)
-            if tokens is not None:
-                said["network"][one.key] = tokens.seconds(one)
-    return Held(said, inside / len(real))
-
-
-def rows_of(
-    measurements: Sequence[Measurement],
-    network_seeds: int,
-    advance: Callable[[int], object],
-    firsts: dict[str, Held],
-) -> Iterator[str]:
-    """The rows of the table for one backend; `firsts` gets what seed 0 says."""
-    real = [one for one in measurements if not one.family.startswith(DRAWN)]
-    scores: dict[str, list[Score]] = defaultdict(list)
-    covered: list[float] = []
-    for seed in range(SEEDS):
-        held = held_out(measurements, seed, seed < network_seeds)
-        firsts.setdefault(real[0].backend, held)
-        for way, said in held.said.items():
-            scores[way].append(score(real, lambda one, said=said: said[one.key]))
-        covered.append(held.covered)
-        advance(1)
-    line = score(real, lambda one: program_roofline(one.ops, one.rates))
-    scores["roofline"].append(line)
-    for name in ("roofline", "trees", "process", BOTH, "network"):
-        if name in scores:
-            yield _row(real[0].backend, name, scores[name])
-    share = format(statistics.mean(covered), ".0%")
-    yield f"| {real[0].backend} | their 90 % interval covers {share} | | | | | |"
-
-
-def _row(backend: str, name: str, scores: Sequence[Score]) -> str:
-    def told(values: Sequence[float], kind: str) -> str:
-        mean = format(statistics.mean(values), kind)
-        if len(values) == 1:
-            return mean
-        return f"{mean} ({format(min(values), kind)} to {format(max(values), kind)})"
-
-    cells = (
-        told([one.within for one in scores], ".0%"),
-        told([one.error for one in scores], ".1%"),
-        told([one.tau for one in scores], ".2f"),
-        told([one.regret for one in scores], ".1%"),
-        told([one.fair for one in scores], ".1%"),
-    )
-    return f"| {backend} | {name} | {' | '.join(cells)} |"
-
 
 HEAD = f"""# The cost model
 
@@ -435,6 +260,7 @@ def main() -> None:
     one = commands.add_parser("collect")
     one.add_argument("--drawn", type=int, nargs=2, metavar=("COUNT", "SEED"))
     one.add_argument("--parts", action="store_true", help="draw parts of networks")
+    one.add_argument("--family", action="append", help="of models, this alone")
     one.add_argument("--light", type=Path)
     one.add_argument("--backend", action="append", choices=BACKENDS)
     one.add_argument("--seconds", type=float, default=1.0)

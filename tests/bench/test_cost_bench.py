@@ -10,13 +10,14 @@ import onnx
 import pytest
 from sardonyx.compiler import import_model
 from sardonyx.compiler.cost.choose import preferred
-from sardonyx.compiler.cost.dataset import Measurement, settled
+from sardonyx.compiler.cost.dataset import settled
+from sardonyx.compiler.cost.measurements import Measurement
 from sardonyx.passes.analysis.targets import Rates
 
 sys.path.insert(0, str(Path(__file__).parent))
-import cost_model
 import cost_models
 import cost_parts
+import cost_scores
 
 RATES = Rates(1e11, 1e10, 4e10, 1e6, 1e9, 1e-6, 2e-6)
 FAMILIES = {**cost_models.FAMILIES, **cost_parts.PARTS}
@@ -32,29 +33,29 @@ SLOW = program(1.2, 1.2, 1.3, 1.4, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2)
 
 
 def test_an_order_is_certain_where_almost_all_rounds_agree() -> None:
-    assert cost_model.ordered(FAST, SLOW) == -1
-    assert cost_model.ordered(SLOW, FAST) == 1
+    assert cost_scores.ordered(FAST, SLOW) == -1
+    assert cost_scores.ordered(SLOW, FAST) == 1
     twice = replace(SLOW, rounds=(0.9, 0.9, *SLOW.rounds[2:]))
-    assert cost_model.ordered(FAST, twice) == -1
+    assert cost_scores.ordered(FAST, twice) == -1
     thrice = replace(SLOW, rounds=(0.9, 0.9, 0.9, *SLOW.rounds[3:]))
-    assert cost_model.ordered(FAST, thrice) == 0
+    assert cost_scores.ordered(FAST, thrice) == 0
     close = program(*(1.02 * one for one in FAST.rounds))
-    assert cost_model.ordered(FAST, close) == 0
+    assert cost_scores.ordered(FAST, close) == 0
 
 
 @pytest.mark.parametrize(("rounds", "wanted"), [(4, 5), (8, 8), (12, 10), (24, 18)])
 def test_in_how_many_rounds_it_is_no_chance(rounds: int, wanted: int) -> None:
     # Of a coin, scipy.stats.binom.isf(0.025, rounds, 0.5) + 1.
-    assert cost_model.certain(rounds) == wanted
+    assert cost_scores.certain(rounds) == wanted
 
 
 def test_tau_counts_what_is_certain() -> None:
     slower = program(*(2 * one for one in SLOW.rounds))
     programs = [FAST, slower, SLOW]
-    assert cost_model.kendall(programs, [1.0, 3.0, 2.0]) == 1
-    assert cost_model.kendall(programs, [3.0, 1.0, 2.0]) == -1
-    assert cost_model.kendall(programs, [1.0, 2.0, 3.0]) == pytest.approx(1 / 3)
-    assert cost_model.kendall([FAST, FAST], [1.0, 2.0]) is None
+    assert cost_scores.kendall(programs, [1.0, 3.0, 2.0]) == 1
+    assert cost_scores.kendall(programs, [3.0, 1.0, 2.0]) == -1
+    assert cost_scores.kendall(programs, [1.0, 2.0, 3.0]) == pytest.approx(1 / 3)
+    assert cost_scores.kendall([FAST, FAST], [1.0, 2.0]) is None
 
 
 def test_fair_regret_has_no_winner_s_luck() -> None:
@@ -63,11 +64,11 @@ def test_fair_regret_has_no_winner_s_luck() -> None:
     programs = [program(*map(float, row)) for row in noise]
     times = settled([one.rounds for one in programs])
     assert statistics.mean(times) / min(times) - 1 > 0.04
-    found = [cost_model.fair_regret(programs, place) for place in range(16)]
+    found = [cost_scores.fair_regret(programs, place) for place in range(16)]
     assert abs(statistics.mean(found)) < 0.02
     slower = [FAST, program(*(1.5 * one for one in FAST.rounds))]
-    assert cost_model.fair_regret(slower, 1) == pytest.approx(0.5)
-    assert cost_model.fair_regret(slower, 0) == pytest.approx(0)
+    assert cost_scores.fair_regret(slower, 1) == pytest.approx(0.5)
+    assert cost_scores.fair_regret(slower, 0) == pytest.approx(0)
 
 
 def test_the_first_is_left_for_a_gain_alone() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sardonyx.compiler.cost.dataset import Measurement
 from sardonyx.compiler.cost.facts import OpFacts
+from sardonyx.compiler.cost.measurements import Measurement
 from sardonyx.compiler.cost.roofline import roofline_seconds
 from sardonyx.passes.analysis.targets import Rates
 

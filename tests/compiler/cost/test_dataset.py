@@ -13,16 +13,18 @@ from sardonyx.compiler.bench.machine import describe_machine
 from sardonyx.compiler.cost import dataset
 from sardonyx.compiler.cost.dataset import (
     ROUNDS,
-    DatasetError,
     Machine,
-    append,
     collect,
     measured,
-    measurement_from_json,
-    read_measurements,
     settled,
     subjects_of,
     this_machine,
+)
+from sardonyx.compiler.cost.measurements import (
+    DatasetError,
+    append,
+    measurement_from_json,
+    read_measurements,
 )
 from sardonyx.compiler.cost.reference import Reference
 from sardonyx.passes.analysis.targets import Rates
@@ -61,6 +63,21 @@ def test_programs_are_measured_op_by_op(subjects) -> None:
         assert min(one.rounds) <= one.seconds <= max(one.rounds)
     products = [op for op in found[0].ops if op.op == "MatMul"]
     assert sum(op.flops for op in products) >= 2 * 2 * 64**3
+
+
+def test_programs_of_a_larger_space_at_random(subjects) -> None:
+    model = import_model(parser.parse_model(NET))
+
+    def keys(most: int, sampled: bool) -> list[str]:
+        found = subjects_of(model, "net", "nets", "numpy", most, sampled=sampled)
+        return [one.key for one in found]
+
+    first, *others = keys(3, sampled=True)
+    assert first == subjects[0].key
+    assert len({first, *others}) == 3
+    assert [first, *others] == keys(3, sampled=True)
+    # In a row, the passes that come last would never be left out.
+    assert not {*others} <= {*keys(3, sampled=False)}
 
 
 def test_jax_is_measured_too() -> None:

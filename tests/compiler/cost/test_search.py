@@ -59,7 +59,7 @@ def test_o3_s_passes_are_alternatives(model) -> None:
 
 def test_every_candidate_runs_and_differs(model) -> None:
     space = space_of(model, "numpy")
-    found = list(space.candidates(8))
+    found = list(space.candidates(list(space.choices(8))))
     assert 2 <= len(found) <= 8
     assert len({one.code for one in found}) == len(found)
     assert not any(found[0].choice)
