@@ -80,7 +80,7 @@ SIZES: Mapping[str, Sequence[Mapping[str, int]]] = {
     ],
 }
 REAL_MOST = {"numpy": 16, "jax": 8}
-DRAWN_MOST = {"numpy": 6, "jax": 4}
+DRAWN_MOST = {"numpy": 6, "jax": 3}
 """
 Pipelines of a model that are measured: for a real one all of a space that small, for
 one that is drawn so many at random of all.
@@ -140,7 +140,7 @@ def run_collect(options: argparse.Namespace) -> None:
             subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
         found = groups(asked_for(options, light), options)
         path = options.output
-        for one in collect(path, found, machine, options.seconds):
+        for one in collect(path, found, machine, options.seconds, options.rounds):
             spent = time.perf_counter() - start
             show(
                 f"{spent:6.0f} s  {one.model} {one.backend} {1e3 * one.seconds:.3g} ms"
@@ -156,25 +156,13 @@ tests/bench/measurements. Families of real models are held out, in {FOLDS} folds
 numbers are means over {SEEDS} seeds, and the ends. Models and parts of models drawn
 at random (tests/bench/cost_models.py, cost_parts.py) help to train and are not asked
 about. `both` is the geometric mean of the trees over ops and the process over programs,
-and for a model's other pipelines what one of the two says that they gain on -O2: the
-trees on NumPy, the process on JAX. The network reads the program's text and is not
-shipped.
+and for a model's other pipelines what the process says that they gain on -O2. The
+network reads the program's text and is not shipped.
 """
 COLUMNS = (
     "| backend | predicted by | models within 20 % | median error | "
     "Kendall's tau of pipelines | regret | fair regret |"
 )
-FOOT = f"""A model's latency is that of its -O2 program. Tau is over the pairs of a
-model's pipelines whose order is certain: their times differ by more than {NOISE:.0%},
-and one was the faster in so many of the rounds in which they took turns
-({certain(ROUNDS)} of {ROUNDS}) that a sign test gives at most {SURE:.0%}. Regret is
-what the pipeline chosen takes beyond the fastest of all that were measured (every one
-of a space of at most {REAL_MOST["numpy"]}, on JAX {REAL_MOST["jax"]}); it is the
-one predicted fastest, or -O2 where that is predicted to gain less than
-{LEAST_GAIN:.0%}, as -O3 chooses. The least of many noisy times is less than what any
-program takes, so a perfect choice would have regret, too. Fair regret has none of that:
-one half of the rounds says which program is the fastest, the other how fast that is.
-"""
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -187,11 +175,33 @@ def run_evaluate(options: argparse.Namespace) -> None:
         for backend in BACKENDS:
             mine = [one for one in measurements if one.backend == backend]
             lines += rows_of(mine, options.network, advance, firsts)
-    lines += ["", FOOT]
+    lines += ["", _foot(measurements)]
     lines += _per_model(measurements, firsts)
     text = "\n".join(lines) + "\n"
     write_whole(options.output, text)
     show(text)
+
+
+def _foot(measurements: Sequence[Measurement]) -> str:
+    """What the columns mean."""
+    counts = sorted({len(m.rounds) for m in measurements if _is_real(m)})
+    turns = ", ".join(f"{certain(count)} of {count}" for count in counts)
+    return f"""A model's latency is that of its -O2 program. Tau is over the pairs of a
+model's pipelines whose order is certain: their times differ by more than {NOISE:.0%},
+and one was the faster in so many of the rounds in which they took turns
+({turns}) that a sign test gives at most {SURE:.0%}. Regret is
+what the pipeline chosen takes beyond the fastest of all that were measured (every one
+of a space of at most {REAL_MOST["numpy"]}, on JAX {REAL_MOST["jax"]}); it is the
+one predicted fastest, or -O2 where that is predicted to gain less than
+{LEAST_GAIN:.0%}, as -O3 chooses. The least of many noisy times is less than what any
+program takes, so a perfect choice would have regret, too. Fair regret has none of that:
+one half of the rounds says which program is the fastest, the other how fast that is.
+"""
+
+
+def _is_real(measurement: Measurement) -> bool:
+    """Whether it is of a model that was not drawn."""
+    return not measurement.family.startswith(DRAWN)
 
 
 def _counts(measurements: Sequence[Measurement]) -> list[str]:
@@ -199,7 +209,7 @@ def _counts(measurements: Sequence[Measurement]) -> list[str]:
     found: list[str] = [f"Measured on {'; '.join(machines)}.", ""]
     for backend in BACKENDS:
         mine = [one for one in measurements if one.backend == backend]
-        real = [one for one in mine if not one.family.startswith(DRAWN)]
+        real = list(filter(_is_real, mine))
         models = len({one.model for one in real})
         ops = len({op for one in mine for op in one.ops})
         found.append(
@@ -220,7 +230,7 @@ def _per_model(
     for backend in BACKENDS:
         mine = [one for one in measurements if one.backend == backend]
         held = firsts[backend]
-        real = [one for one in mine if not one.family.startswith(DRAWN)]
+        real = list(filter(_is_real, mine))
         for name, programs in by_model(real).items():
             taken = [one.seconds for one in programs]
             said = [held.said[BOTH][one.key] for one in programs]
@@ -264,6 +274,7 @@ def main() -> None:
     one.add_argument("--light", type=Path)
     one.add_argument("--backend", action="append", choices=BACKENDS)
     one.add_argument("--seconds", type=float, default=1.0)
+    one.add_argument("--rounds", type=int, default=ROUNDS)
     one.add_argument("-o", "--output", type=Path, default=DATA / "host.jsonl")
     one.set_defaults(run=run_collect)
     one = commands.add_parser("evaluate")
