@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from functools import cache
 from typing import Any, cast
 
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from ...dialects.fusion import PRODUCTS, RegionOp
@@ -21,6 +22,7 @@ from ...dialects.onnx import Dim, OnnxOp
 from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.integers import IntegerValues
 from ...dialects.onnx.types import DTYPE_NAMES, element_of, is_none, shape_of
+from ...dialects.sched import arena_of
 from ...passes.analysis.cost import Cost, op_cost
 from ...passes.analysis.storage import bytes_of, evaluated, is_constant
 
@@ -61,6 +63,8 @@ class OpFacts:
     """Whether nothing else uses what the producer gives."""
     is_known: bool
     """Whether all amounts were known."""
+    is_planned: bool
+    """Whether the results of its program have places in one arena."""
 
     def as_json(self) -> list[Any]:
         """The fields in their order."""
@@ -134,7 +138,16 @@ def _facts(
         users=_users(op.results[0]),
         is_only_user=bool(op.operands) and _users(op.operands[0]) == 1,
         is_known=None not in amounts,
+        is_planned=_is_planned(op),
     )
+
+
+def _is_planned(op: Operation) -> bool:
+    """See `OpFacts.is_planned`."""
+    around: Operation | None = op
+    while around is not None and not isinstance(around, FuncOp):
+        around = around.parent_op()
+    return around is not None and arena_of(around) is not None
 
 
 def _producer(op: Operation) -> str:

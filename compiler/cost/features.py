@@ -72,6 +72,8 @@ OP_FEATURES = (
     "fused",
     "users",
     "intensity",
+    "stacked",
+    "each",
     "group_share",
     "moves",
     "curves",
@@ -85,6 +87,7 @@ OP_FEATURES = (
     "is_only_user",
     "is_merged",
     "is_nhwc",
+    "is_planned",
     "kind",
 )
 """The numbers of an op, amounts as log2(1 + x)."""
@@ -112,12 +115,13 @@ def op_vector(facts: OpFacts, rates: Rates) -> list[float]:
         float(facts.is_only_user),
         float(is_merged(facts)),
         float(_is_nhwc(facts)),
+        float(facts.is_planned),
         float(_kind(facts.op)),
     ]
 
 
 def _amounts(facts: OpFacts) -> tuple[float, ...]:
-    """Those of `OP_FEATURES` from ``flops`` to ``intensity``."""
+    """Those of `OP_FEATURES` from ``flops`` to ``each``."""
     given, result = facts.shapes
     elements = math.prod(result)
     first = given[0] if given else ()
@@ -151,7 +155,22 @@ def _amounts(facts: OpFacts) -> tuple[float, ...]:
         facts.fused,
         facts.users,
         facts.flops / max(facts.bytes_read + facts.bytes_written, 1),
+        stacked(facts),
+        facts.flops / stacked(facts),
     )
+
+
+def stacked(facts: OpFacts) -> float:
+    """How many matrices are multiplied, one after the other: of batches and heads."""
+    given, kind = facts.shapes[0], class_of(facts.op)
+    if len(given) < 2 or min(map(len, given[:2])) < 2:
+        return 1
+    if kind == _PRODUCT:
+        return max(math.prod(given[1][:-2]), 1)
+    if kind == _ATTENTION:
+        # Each query of a head has a score, which is an exponential, for each key.
+        return max(facts.transcendentals / max(given[0][-2] * given[1][-2], 1), 1)
+    return 1
 
 
 def _is_nhwc(facts: OpFacts) -> bool:
@@ -177,6 +196,7 @@ def class_of(op: str) -> int:
     return CLASSES.index(_CLASS_OF.get(op, "other"))
 
 
+_PRODUCT, _ATTENTION = map(CLASSES.index, ("product", "attention"))
 _WINDOWED = frozenset(map(CLASSES.index, ("convolution", "window")))
 
 

@@ -4,15 +4,14 @@ The learned cost model: a residual over the roofline, op by op and of whole prog
     by ops     = 2 ** extra * call + sum of roofline(op) * 2 ** trees(op)
     by program = roofline(program) * 2 ** process(program)
     seconds    = by ops ** (1 - SHARE) * by program ** SHARE
-    a variant  = seconds of the program * by ops of the variant / by ops of the program
+    a variant  = seconds of the program * by program (variant) / by program (it)
 
 The trees are boosted on an op's features (`boosting`), the process knows the programs
 that were measured (`processes`): they err in different ways. What another pipeline
-makes of a model is told by one of them: by the trees where each op was timed, by the
-process where ops are fused (then a profiler tells no op's time). How far held-out
-families were off gives the interval around a prediction (split conformal prediction:
-Lei et al. 2018), and a program of which much is unlike anything measured is predicted
-by neither, but by the roofline alone, scaled.
+makes of a model is told by the process alone, which orders them better. How far
+held-out families were off gives the interval around a prediction (split conformal
+prediction: Lei et al. 2018), and a program of which much is unlike anything measured is
+predicted by neither, but by the roofline alone, scaled.
 """
 
 from __future__ import annotations
@@ -106,8 +105,8 @@ class BackendModel:
             by_ops, by_program = self.by_ops(ops, rates), self.by_program(ops, rates)
             mixed = by_ops ** (1 - SHARE) * by_program**SHARE
         else:
-            way = self.by_program if rates.fuses else self.by_ops
-            mixed = base.seconds * way(ops, rates) / way(plain, rates)
+            gain = self.by_program(ops, rates) / self.by_program(plain, rates)
+            mixed = base.seconds * gain
         return self._around(mixed, self.spread, line, "")
 
     def by_ops(self, ops: Sequence[OpFacts], rates: Rates) -> float:

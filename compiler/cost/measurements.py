@@ -1,7 +1,7 @@
 """
 Measurements of programs, kept as JSON lines: one program of a model on a backend each.
 
-    {"format": "sardonyx-measurement-1", "model": …, "family": …, "backend": …,
+    {"format": "sardonyx-measurement-2", "model": …, "family": …, "backend": …,
      "pipeline": …, "seconds": …, "ops": [[seconds, facts…], …], "order": [0, 1, 0, …]}
 
 A file is only ever added to; a line that was cut short is left out.
@@ -20,7 +20,7 @@ from ...dialects.errors import SardonyxError
 from ...passes.analysis.targets import Rates
 from .facts import OpFacts, facts_from_json
 
-FORMAT = "sardonyx-measurement-1"
+FORMAT = "sardonyx-measurement-2"
 MAX_LINE = 1 << 24
 """Longer lines are none that we wrote."""
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...passes.analysis.targets import Rates
 from .facts import OpFacts
-from .features import CLASSES, class_of
+from .features import CLASSES, class_of, stacked
 from .measurements import Measurement
 from .roofline import is_merged, program_roofline, roofline_seconds
 
@@ -51,6 +51,8 @@ PROGRAM_FEATURES = (
     "fused",
     "nhwc",
     "grouped",
+    "planned",
+    "stacked",
     *(
         f"{what} {name}"
         for name in CLASSES
@@ -95,6 +97,8 @@ def program_vector(ops: Sequence[OpFacts], rates: Rates) -> list[float]:
         math.log2(1 + sum(op.fused for op in ops)),
         _share([op.op.startswith("nhwc.") for op in convolutions], convolutions, 0.5),
         _share([op.group > 1 for op in convolutions], convolutions, 0.0),
+        sum(op.is_planned for op in ops) / count,
+        math.log2((1 + sum(map(stacked, ops))) / count),
     ]
     for of in sums:
         found += [

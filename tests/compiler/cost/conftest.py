@@ -19,7 +19,7 @@ def product(m: int, k: int, n: int) -> OpFacts:
     moved = 4 * (m * k + k * n)
     return OpFacts(
         text, "MatMul", 0, "float32", 2 * m * k * n, 0, moved, 4 * m * n, 4 * k * n,
-        1, 1, 1, "", "Relu", 1, False, True,
+        1, 1, 1, "", "Relu", 1, False, True, False,
     )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def pointwise(kind: str, m: int, n: int) -> OpFacts:
     curves = size if kind == "Softmax" else 0
     return OpFacts(
         f"{kind}({m}x{n}xf32) -> {m}x{n}xf32", kind, 0, "float32", size, curves,
-        4 * size, 4 * size, 0, 1, 1, 1, "MatMul", "MatMul", 1, True, True,
+        4 * size, 4 * size, 0, 1, 1, 1, "MatMul", "MatMul", 1, True, True, False,
     )  # fmt: skip
 
 

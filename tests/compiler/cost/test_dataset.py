@@ -158,7 +158,7 @@ def test_collecting_goes_on_where_it_stopped(subjects, tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     first = list(collect(path, [subjects[:1]], HERE, 0.02))
     with path.open("a") as stream:
-        stream.write('{"format": "sardonyx-measurement-1", "cut sh')
+        stream.write('{"format": "sardonyx-measurement-2", "cut sh')
     assert [one.key for one in read_measurements(path)] == [first[0].key]
     more = list(collect(path, [subjects], HERE, 0.02))
     assert [one.key for one in more] == [one.key for one in subjects[1:]]

@@ -14,6 +14,7 @@ from sardonyx.compiler.cost.features import (
     OP_FEATURES,
     class_of,
     op_vector,
+    stacked,
 )
 from sardonyx.compiler.cost.roofline import program_roofline, roofline_seconds
 from sardonyx.passes.analysis.targets import Rates
@@ -54,6 +55,32 @@ def test_an_op_has_its_work_and_its_neighbours(facts: dict[str, OpFacts]) -> Non
 
 def test_symbolic_sizes_are_those_given(facts: dict[str, OpFacts]) -> None:
     assert facts["Mul"].shapes == (((5, 64), (5, 64)), (5, 64))
+
+
+STACK = """<ir_version: 10, opset_import: ["": 23]>
+g (float[2,4,8,16] a, float[2,4,16,8] b, float[2,8,64] q) =>
+  (float[2,4,8,8] y, float[2,8,64] z)
+{
+  y = MatMul(a, b)
+  z = Attention <q_num_heads = 4, kv_num_heads = 4> (q, q, q)
+}"""
+
+
+def test_matrices_that_are_multiplied_one_after_the_other_are_counted() -> None:
+    ops = program_facts(compile_model(parser.parse_model(STACK), "numpy", "O0"))
+    found = {one.op: stacked(one) for one in ops}
+    assert found == {"MatMul": 2 * 4, "Attention": 2 * 4}
+    one = replace(ops[0], text="MatMul(8x16xf32, 16x8xf32) -> 8x8xf32")
+    assert stacked(one) == 1
+
+
+def test_a_program_has_an_arena_or_not() -> None:
+    text = """<ir_version: 10, opset_import: ["": 21]>
+    g (float[8,8] x) => (float[8,8] y)
+    { a = MatMul(x, x) b = Softmax(a) y = MatMul(b, x) }"""
+    for spec, wanted in (("O2", True), ("cse", False)):
+        ops = program_facts(compile_model(parser.parse_model(text), "numpy", spec))
+        assert {one.is_planned for one in ops} == {wanted}
 
 
 def test_a_region_is_its_product_and_what_is_fused() -> None:

@@ -1,6 +1,5 @@
 """The learned residual: better than the roofline, with honest bounds and a gate."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,16 +62,12 @@ def test_unlike_ops_are_left_to_the_roofline(
     assert model.predict(few.ops, rates).reason == ""
 
 
-@pytest.mark.parametrize("fuses", [False, True])
-def test_a_variant_is_told_by_one_of_the_two(
-    model: BackendModel, halves, fuses: bool
-) -> None:
+def test_a_variant_is_told_by_the_process(model: BackendModel, halves) -> None:
     plain, variant = halves[1][0].ops, halves[1][1].ops
-    rates = replace(halves[1][0].rates, fuses=fuses)
-    way = model.by_program if fuses else model.by_ops
+    rates = halves[1][0].rates
     base = model.predict(plain, rates).seconds
     found = model.predict(variant, rates, plain).seconds
-    ratio = way(variant, rates) / way(plain, rates)
+    ratio = model.by_program(variant, rates) / model.by_program(plain, rates)
     assert found == pytest.approx(base * ratio)
     assert found != pytest.approx(model.predict(variant, rates).seconds)
     assert model.predict(plain, rates, plain).seconds == pytest.approx(base)
