@@ -34,6 +34,7 @@ from cost_scores import (
     Held,
     by_model,
     certain,
+    is_real,
     kendall,
     rows_of,
 )
@@ -184,7 +185,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def _foot(measurements: Sequence[Measurement]) -> str:
     """What the columns mean."""
-    counts = sorted({len(m.rounds) for m in measurements if _is_real(m)})
+    counts = sorted({len(m.rounds) for m in measurements if is_real(m)})
     turns = ", ".join(f"{certain(count)} of {count}" for count in counts)
     return f"""A model's latency is that of its -O2 program. Tau is over the pairs of a
 model's pipelines whose order is certain: their times differ by more than {NOISE:.0%},
@@ -199,17 +200,12 @@ one half of the rounds says which program is the fastest, the other how fast tha
 """
 
 
-def _is_real(measurement: Measurement) -> bool:
-    """Whether it is of a model that was not drawn."""
-    return not measurement.family.startswith(DRAWN)
-
-
 def _counts(measurements: Sequence[Measurement]) -> list[str]:
     machines = sorted({one.machine for one in measurements})
     found: list[str] = [f"Measured on {'; '.join(machines)}.", ""]
     for backend in BACKENDS:
         mine = [one for one in measurements if one.backend == backend]
-        real = list(filter(_is_real, mine))
+        real = list(filter(is_real, mine))
         models = len({one.model for one in real})
         ops = len({op for one in mine for op in one.ops})
         found.append(
@@ -230,7 +226,7 @@ def _per_model(
     for backend in BACKENDS:
         mine = [one for one in measurements if one.backend == backend]
         held = firsts[backend]
-        real = list(filter(_is_real, mine))
+        real = list(filter(is_real, mine))
         for name, programs in by_model(real).items():
             taken = [one.seconds for one in programs]
             said = [held.said[BOTH][one.key] for one in programs]

@@ -56,6 +56,11 @@ class Score:
     """The same over the one that half of the rounds call the fastest, by the others."""
 
 
+def is_real(measurement: Measurement) -> bool:
+    """Whether it is of a model that was not drawn."""
+    return not measurement.family.startswith(DRAWN)
+
+
 def by_model(measurements: Iterable[Measurement]) -> dict[str, list[Measurement]]:
     """The programs of each model, -O2's first."""
     found: dict[str, list[Measurement]] = defaultdict(list)
@@ -146,8 +151,8 @@ class Held:
 
 def held_out(measurements: Sequence[Measurement], seed: int, network: bool) -> Held:
     """Predictions of every real program by models that did not see its family."""
-    real = [one for one in measurements if not one.family.startswith(DRAWN)]
-    drawn = [one for one in measurements if one.family.startswith(DRAWN)]
+    real = list(filter(is_real, measurements))
+    drawn = [one for one in measurements if not is_real(one)]
     families = sorted({one.family for one in real})
     order = np.random.default_rng(seed).permutation(len(families))
     folds = {families[int(n)]: place % FOLDS for place, n in enumerate(order)}
@@ -179,7 +184,7 @@ def rows_of(
     firsts: dict[str, Held],
 ) -> Iterator[str]:
     """The rows of the table for one backend; `firsts` gets what seed 0 says."""
-    real = [one for one in measurements if not one.family.startswith(DRAWN)]
+    real = list(filter(is_real, measurements))
     scores: dict[str, list[Score]] = defaultdict(list)
     covered: list[float] = []
     for seed in range(SEEDS):
