@@ -85,11 +85,14 @@ class Plan:
     How much is timed.
 
     A block is ``calls`` calls, or as many as take ``block_seconds`` if they are more.
-    What does not fit in ``budget_seconds`` (all blocks of all contenders) is cut: the
-    slow contenders make fewer calls, then fewer rounds.
+    What does not fit in ``budget_seconds`` (all blocks of all contenders) is cut: all
+    make fewer rounds, but ``least_rounds``; then the slow contenders make fewer calls,
+    then fewer rounds.
     """
 
     rounds: int = 5
+    least_rounds: int | None = None
+    """As many as ``rounds``, if not said."""
     calls: int = 16
     dropped: int = 4
     block_seconds: float = 0.1
@@ -104,11 +107,15 @@ class Plan:
 
     def allot(self, call_seconds: Sequence[float]) -> list[BlockPlan]:
         """What each contender does, given how long a call of each takes."""
-        costs = [self.rounds * self.full_calls(s) * s for s in call_seconds]
+        blocks = [self.full_calls(s) * s for s in call_seconds]
+        fitting = int(self.budget_seconds / max(sum(blocks), 1e-9))
+        least = self.rounds if self.least_rounds is None else self.least_rounds
+        everyone = min(self.rounds, max(least, fitting))
+        costs = [everyone * block for block in blocks]
         shares = fair_shares(costs, self.budget_seconds)
         plans: list[BlockPlan] = []
         for seconds, cost, share in zip(call_seconds, costs, shares, strict=True):
-            calls, rounds = self.full_calls(seconds), self.rounds
+            calls, rounds = self.full_calls(seconds), everyone
             if share < cost:
                 calls = max(1, min(calls, int(share / (rounds * seconds))))
                 rounds = max(1, min(rounds, int(share / (calls * seconds))))
@@ -118,7 +125,8 @@ class Plan:
 
     def is_cut(self, plan: BlockPlan) -> bool:
         """Whether `plan` is less than what this plan wants."""
-        return plan.calls < self.calls or plan.rounds < self.rounds
+        least = self.rounds if self.least_rounds is None else self.least_rounds
+        return plan.calls < self.calls or plan.rounds < least
 
 
 def fair_shares(costs: Sequence[float], budget: float) -> list[float]:

@@ -139,6 +139,16 @@ def test_slow_calls_are_cut_first_in_blocks_then_in_rounds() -> None:
     assert plan.allot([1.0, 0.1]) == [BlockPlan(5, 10, 2), BlockPlan(5, 16, 4)]
 
 
+def test_rounds_are_cut_first_where_fewer_will_do() -> None:
+    plan = Plan(rounds=100, least_rounds=8, calls=4, dropped=1, budget_seconds=60)
+    # A round of both is 4 * (0.5 + 0.25) = 3 s.
+    assert plan.allot([0.5, 0.25]) == [BlockPlan(20, 4, 1)] * 2
+    assert not plan.is_cut(BlockPlan(20, 4, 1))
+    assert plan.allot([5.0]) == [BlockPlan(8, 1, 0)]
+    assert plan.is_cut(BlockPlan(8, 1, 0))
+    assert plan.allot([1e-3]) == [BlockPlan(100, 100, 1)]
+
+
 def test_what_was_cut_is_said() -> None:
     plan = Plan(rounds=5)
     assert not plan.is_cut(BlockPlan(5, 16, 4))
