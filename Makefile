@@ -80,7 +80,7 @@ bench: $(DEV)
 # The measurements that it learns from are in the repository; tuning wants a quiet machine.
 cost-model: $(DEV)
 	@echo "make cost-model: families held out, five times, and tune on resnet50 and MiniLM;" \
-	  "about twenty minutes"
+	  "about forty minutes"
 	$(BIN)/python tests/bench/cost_model.py evaluate --network 1
 	$(BIN)/python tests/bench/tuning.py
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..arguments import random_for, read_inputs
 from ..bench.comparison import Entry, Measured, measure
 from ..bench.contenders import artifact
 from ..bench.machine import describe_machine
-from ..bench.protocol import Plan, Report, paired_ratio, quiet, summarize
+from ..bench.protocol import Block, Plan, Report, paired_ratio, quiet, summarize
 from ..debug.refuse_timing import Pair
 from ..debug.trial import Inputs
 from ..driver import compile_model, load, specialize
@@ -39,8 +39,18 @@ UNJUDGED = 2
 """And so many of those that the model cannot judge."""
 LEAST_PREDICTED = 4
 """Programs that are predicted at least, however short the budget is."""
-ROUNDS = 48
-"""Of timed blocks, if the budget has room: what gains 3 % is to be told from noise."""
+MOST_ROUNDS, LEAST_ROUNDS = 600, 48
+"""
+Of timed blocks, if the budget has room: of equal programs on a machine that others use
+the medians of 48 rounds differ by up to 3 %.
+"""
+CALLS, DROPPED = 6, 2
+"""Of a block at least: the shorter, the closer beside each other programs are timed."""
+INSTANCES, INSTANCE_SECONDS = 3, 20.0
+"""
+Every program runs in so many processes if there is as much time for each: where its
+arrays lie is another chance in each, see `turns.moved`.
+"""
 LEAST_SECONDS = 4.0
 """For the timed calls of all finalists."""
 
@@ -163,18 +173,42 @@ def _measured(
     seconds: float,
     report: Report,
 ) -> list[Measured]:
-    """The artifacts of all timed beside each other, each in a process of its own."""
-    plan = Plan(rounds=ROUNDS, block_seconds=0.05, budget_seconds=seconds)
+    """The artifacts of all timed beside each other, each in processes of its own."""
+    instances = max(1, min(INSTANCES, int(seconds / INSTANCE_SECONDS)))
+    plan = Plan(
+        rounds=MOST_ROUNDS // instances,
+        least_rounds=LEAST_ROUNDS // instances,
+        calls=CALLS,
+        dropped=DROPPED,
+        block_seconds=0.05,
+        budget_seconds=seconds,
+    )
     with tempfile.TemporaryDirectory(prefix="sardonyx-tune-") as name:
         entries: list[Entry] = []
-        for place, one in enumerate(finalists):
-            made = compile_model(model, backend, one.spec)
-            folder = made.save(Path(name) / str(place))
-            entries.append(Entry(str(place), artifact(folder)))
-        found = measure(entries, arrays, threads, plan, report)
+        made = [compile_model(model, backend, one.spec) for one in finalists]
+        for instance in range(instances):
+            for place, program in enumerate(made):
+                called = f"{place}.{instance}"
+                folder = program.save(Path(name) / called)
+                entries.append(Entry(called, artifact(folder)))
+        each = measure(entries, arrays, threads, plan, report)
+    found = [_together(each[place :: len(made)]) for place in range(len(made))]
     if found[0].timing.failure is not None:
         raise TuneError(f"tune: -O2 cannot run: {found[0].timing.failure}")
     return found
+
+
+def _together(instances: Sequence[Measured]) -> Measured:
+    """What the processes of one program took, in rounds of their own."""
+    first, count = instances[0], len(instances)
+    failures = [one.timing.failure for one in instances if one.timing.failure]
+    blocks = [
+        Block(block.round * count + place, block.seconds)
+        for place, one in enumerate(instances)
+        for block in one.timing.blocks
+    ]
+    failure = failures[0] if failures else None
+    return replace(first, timing=replace(first.timing, blocks=blocks, failure=failure))
 
 
 def _trial(space: Space, one: Ranked, timing: Measured, default: Measured) -> Trial:
