@@ -61,6 +61,6 @@ def dataset(
                 for name in backends:
                     yield subjects_of(model, path.stem, kind, name, most, report)
 
-        for _ in collect(output, groups(), machine, seconds):
+        for _ in collect(output, groups(), machine, seconds, report=report):
             count += 1
     show(f"measured {count} programs; wrote {output}")

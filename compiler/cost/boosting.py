@@ -84,7 +84,7 @@ def boost(sums: Sums, seed: int, settings: Settings) -> tuple[Trees, float]:
     Raises TrainingError where scikit-learn is not installed.
     """
     generator = np.random.default_rng(seed)
-    weights = _weights(sums.model)
+    weights = weights_of(sums.model)
     alone = OP * np.sqrt(sums.shares) * (sums.shares > 0)
     told = np.log2(sums.seconds)
     base = float(np.median(told - np.log2(sums.predicted(np.zeros(len(sums.rows))))))
@@ -116,7 +116,7 @@ def boost(sums: Sums, seed: int, settings: Settings) -> tuple[Trees, float]:
     return joined(base, trees, settings.rate), extra
 
 
-def _weights(model: Array) -> Array:
+def weights_of(model: Array) -> Array:
     """Of each program: the more a model has, the less one counts."""
     found = 1 / np.sqrt(np.bincount(model)[model])
     return found / found.mean()

@@ -10,46 +10,37 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TypeAlias
 
 from ...dialects.onnx.integers import IntegerValues
 from ...passes.analysis.targets import Rates
 from ..arguments import random_for
 from ..bench.machine import describe_machine
 from ..bench.protocol import Report, quiet
-from ..debug.measure import Profiler, counted_ops, profiler_of, sizes_of
-from ..debug.profile import Profile
-from ..driver import Executable
+from ..debug.measure import counted_ops, profile_executable, sizes_of
+from ..driver import Executable, call_by_name
 from ..model import Model
 from .calibrate import calibrate
 from .facts import OpFacts, facts_of
 from .measurements import Measurement, append, read_measurements
 from .reference import Reference
 from .search import space_of
+from .turns import Calls, calls_of, in_turns, settled
 
 ROUNDS = 24
-"""
-A program is measured so often unless more is asked for, in turn with the others of its
-model.
-
-Each round has an order of its own: with one order for all, the same program followed
-the same other every time, and was up to 0.8 of what it is elsewhere. On NumPy it has
-arrays of its own, too: two copies of one of MiniLM's programs differ by up to 2 %, and
-of its 66 pairs 29 were in a certain order in one process that read the same arrays in
-all rounds, 1 in another.
-"""
-TRIMMED = 4
-"""Of more rounds than these, the ends are left out."""
+"""A program is timed so often unless more is asked for, see `in_turns`."""
 REFERENCES = 50
 """So often the reference is timed before the rates are measured, and after."""
+PROBE_SECONDS = 2.0
+"""For each probe of the rates, which all that is learned is beside."""
 PROFILED = 0.2
 """Of the time for a program: the part in which its ops are measured."""
+BESIDE, BESIDE_BYTES = 48, 2 << 30
+"""Models are measured beside each other until they have so many programs or weights."""
 TRIED = 2
 """Pipelines are drawn so often for each program that is wanted: some give the same."""
 
@@ -127,81 +118,67 @@ def this_machine(
         return Machine(name, rates, here[0].reference)
     reference = Reference()
     times = [reference.seconds() for _ in range(REFERENCES)]
-    found = calibrate(backends, report=report).backends
+    found = calibrate(backends, PROBE_SECONDS, report).backends
     times += [reference.seconds() for _ in range(REFERENCES)]
     return Machine(name, found, statistics.median(times))
 
 
 def measured(
-    subjects: Sequence[Subject],
+    groups: Sequence[Sequence[Subject]],
     machine: Machine,
     seconds: float,
     rounds: int = ROUNDS,
+    report: Report = quiet,
 ) -> list[Measurement]:
     """
-    Programs measured beside each other, each for about `seconds`.
-
-    They take turns, `rounds` times, with the reference before and after each.
+    Programs measured beside each other, each for about `seconds`; a group is a model's.
     """
-    if not subjects:
+    groups = list(filter(None, groups))
+    if not groups:
         return []
-    profilers = [profiler_of(one.executable) for one in subjects]
-    profiles = [one.profile(PROFILED * seconds) for one in profilers]
-    reference, each = Reference(), (1 - PROFILED) * seconds / rounds
-    generator = np.random.default_rng(0)
-    found: list[list[float]] = []
-    for _ in range(rounds):
-        order = generator.permutation(len(profilers))
-        found.append(_round(profilers, order, reference, machine, each))
-    turns = list(zip(*found, strict=True))
+    made = [[_prepared(one, machine, seconds) for one in group] for group in groups]
+    programs = [[calls for calls, _, _ in group] for group in made]
+
+    def advance(turn: int) -> None:
+        report("rounds", turn, rounds)
+
+    found = in_turns(programs, (1 - PROFILED) * seconds / rounds, rounds, advance)
+    # What they would take on a machine as fast as when it was calibrated.
+    pace = machine.reference / found.reference
     return [
-        _measurement(subject, profile, whole, of_rounds, machine)
-        for subject, profile, whole, of_rounds in zip(
-            subjects, profiles, settled(turns), turns, strict=True
+        _measurement(subject, ops, op_seconds, whole, of_rounds, machine, pace)
+        for group, prepared, turns in zip(groups, made, found.seconds, strict=True)
+        for subject, (_, ops, op_seconds), whole, of_rounds in zip(
+            group, prepared, settled(turns), turns, strict=True
         )
     ]
 
 
-def settled(rounds: Sequence[Sequence[float]]) -> list[float]:
-    """
-    What each of several programs took, of ``rounds[program][round]``.
-
-    A round that is slow for all of them is the machine's: what a round has in common
-    goes into all alike, as its mean. Of what is left of a program the mean counts,
-    without the least and the greatest. (Tukey's median polish, once.)
-    """
-    logs = np.log(np.array(rounds, np.float64))
-    common = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
-    left = np.sort(logs - common, axis=1)
-    if left.shape[1] > TRIMMED:
-        left = left[:, 1:-1]
-    return [float(one) for one in np.exp(left.mean(axis=1) + common.mean())]
+Prepared: TypeAlias = tuple[Calls, tuple[OpFacts, ...], tuple[float | None, ...]]
+"""A program that was called, its ops, and what each takes if a profiler can tell."""
 
 
-def _round(
-    profilers: Sequence[Profiler],
-    order: Iterable[int],
-    reference: Reference,
-    machine: Machine,
-    each: float,
-) -> list[float]:
-    """The median call of each, on a machine as fast as when it was calibrated."""
-    found = [math.nan] * len(profilers)
-    before = reference.seconds()
-    for place in order:
-        taken = statistics.median(profilers[place].whole(each))
-        after = reference.seconds()
-        found[place] = taken * machine.reference / math.sqrt(before * after)
-        before = after
-    return found
+def _prepared(subject: Subject, machine: Machine, seconds: float) -> Prepared:
+    program = subject.executable
+    arrays = random_for(program, {}, 0, {})
+    ops = program_facts(program, sizes_of(program, arrays, {}))
+    if machine.rates[program.backend].fuses:
+        # Of kernels that run beside each other a profiler tells no op's time.
+        call_by_name(program, arrays)
+        return calls_of(program, arrays), ops, (None,) * len(ops)
+    profile = profile_executable(program, budget_seconds=PROFILED * seconds)
+    taken = tuple(op.seconds for op in profile.ops)
+    return calls_of(program, arrays), ops, taken
 
 
 def _measurement(
     subject: Subject,
-    profile: Profile,
+    ops: tuple[OpFacts, ...],
+    op_seconds: tuple[float | None, ...],
     seconds: float,
     rounds: Sequence[float],
     machine: Machine,
+    pace: float,
 ) -> Measurement:
     program = subject.executable
     return Measurement(
@@ -212,10 +189,10 @@ def _measurement(
         program.pipeline,
         machine.name,
         machine.rates[program.backend],
-        seconds,
-        program_facts(program, profile.dims),
-        tuple(op.seconds for op in profile.ops),
-        tuple(rounds),
+        pace * seconds,
+        ops,
+        op_seconds,
+        tuple(pace * one for one in rounds),
         machine.reference,
     )
 
@@ -238,15 +215,38 @@ def collect(
     machine: Machine,
     seconds: float,
     rounds: int = ROUNDS,
+    report: Report = quiet,
 ) -> Iterator[Measurement]:
     """
-    Measure what `path` does not have yet, a group at a time, and add it there.
+    Measure what `path` does not have yet, some groups at a time, and add it there.
     """
     there = read_measurements(path) if path.exists() else []
     known = {one.key for one in there}
+    for batch in _batches(groups, known):
+        for found in measured(batch, machine, seconds, rounds, report):
+            append(path, found)
+            yield found
+
+
+def _batches(
+    groups: Iterable[Iterable[Subject]], known: set[str]
+) -> Iterator[list[list[Subject]]]:
+    """What is not `known`, groups together until they are enough."""
+    batch: list[list[Subject]] = []
+    count = size = 0
     for group in groups:
         subjects = [one for one in group if one.key not in known]
         known |= {one.key for one in subjects}
-        for found in measured(subjects, machine, seconds, rounds):
-            append(path, found)
-            yield found
+        batch.append(subjects)
+        count += len(subjects)
+        size += sum(map(_weight_bytes, subjects))
+        if count >= BESIDE or size >= BESIDE_BYTES:
+            yield batch
+            batch, count, size = [], 0, 0
+    yield batch
+
+
+def _weight_bytes(subject: Subject) -> int:
+    program = subject.executable
+    store = program.model.context.store
+    return sum(store[key].file_bytes for key in program.program.weights)

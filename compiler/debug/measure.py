@@ -11,13 +11,11 @@ from __future__ import annotations
 import importlib
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 from xdsl.ir import Block, Operation
 
 from ...backends import runtime
@@ -25,8 +23,6 @@ from ...dialects.fusion import RegionOp
 from ...dialects.onnx import Dim, OnnxOp
 from ...dialects.onnx.integers import IntegerValues
 from ...dialects.onnx.provenance import node_names, tensor_names
-from ...dialects.onnx.store import aligned_empty
-from ...dialects.onnx.types import Array
 from ...passes.analysis.cost import Cost, op_cost
 from ...passes.analysis.storage import CONSTANTS, evaluated
 from ..driver import (
@@ -70,16 +66,6 @@ class _Subject:
         return OpTime(label_of(op), *names, seconds, calls, inside, shared, *costs)
 
 
-@dataclass(frozen=True)
-class Profiler:
-    """Of a program that is compiled: it may be measured again and again."""
-
-    profile: Callable[[float], Profile]
-    """Times its ops for about so many seconds."""
-    whole: Callable[[float], tuple[float, ...]]
-    """The seconds of calls in a row of the whole program, for about so many."""
-
-
 def profile_model(
     source: str | Path | Model,
     backend: str = "numpy",
@@ -114,24 +100,12 @@ def profile_executable(
     """
     As `profile_model`, of what is compiled: the ops are those of `counted_ops`.
     """
-    return profiler_of(executable, dims, seed, inputs).profile(budget_seconds)
-
-
-def profiler_of(
-    executable: Executable,
-    dims: Mapping[str, int] | None = None,
-    seed: int = 0,
-    inputs: Mapping[str, Any] | None = None,
-) -> Profiler:
-    """
-    What profiles `executable` whenever it is asked: what is compiled for that is
-    compiled once.
-    """
     arrays = random_by_name(executable, dims or {}, seed, inputs)
     # A model that cannot run says so here, in one line.
     call_by_name(executable, arrays)
     subject = _subject(executable, arrays, dims or {})
-    return (_on_numpy if executable.backend == "numpy" else _on_jax)(subject)
+    on_backend = _on_numpy if executable.backend == "numpy" else _on_jax
+    return on_backend(subject, budget_seconds)
 
 
 def counted_ops(executable: Executable) -> tuple[OnnxOp | RegionOp, ...]:
@@ -195,61 +169,14 @@ def sized_cost(
 # --- NumPy: each op between two looks at the clock ---
 
 
-def _on_numpy(subject: _Subject) -> Profiler:
-    executable = subject.executable
+def _on_numpy(subject: _Subject, budget_seconds: float) -> Profile:
+    executable, clock, values = subject.executable, time.perf_counter, subject.values
     model = executable.model
     places: dict[Operation, int] = {op: n for n, op in enumerate(subject.ops)}
     program = _of_backend("numpy.timing").timed_program(
         model.main, model.context.store, places, executable.inputs
     )
-    run = program.prepared(time.perf_counter, executable.params)
-    return Profiler(partial(_timed_on_numpy, subject, run), partial(_calls, subject))
-
-
-def _calls(subject: _Subject, budget_seconds: float) -> tuple[float, ...]:
-    """See `Profiler.whole`; where its arrays lie is another chance each time."""
-    clock, found = time.perf_counter, list[float]()
-    executable = moved(subject.executable)
-    arrays = {name: _copied(array) for name, array in subject.arrays.items()}
-    executable(**arrays)
-    stop = clock() + budget_seconds
-    while len(found) < 3 or (clock() < stop and len(found) < 200):
-        start = clock()
-        executable(**arrays)
-        found.append(clock() - start)
-    return tuple(found)
-
-
-def moved(executable: Executable) -> Executable:
-    """
-    The same NumPy program, its weights copied and its memory its own.
-
-    Programs that differ little differ less than one does with where its arrays lie.
-    """
-    made = replace(executable)
-    made.params = {name: _copied(array) for name, array in executable.params.items()}
-    return made
-
-
-def _copied(array: Any) -> Any:
-    """A copy that is aligned and laid out as `array`; what is none stays."""
-    if not isinstance(array, np.ndarray):
-        return array
-    held = cast(Array, array)
-    if not held.flags.c_contiguous:
-        return _copied(held.T).T if held.flags.f_contiguous else held
-    made = aligned_empty(held.shape, held.dtype)
-    made[...] = held
-    made.flags.writeable = held.flags.writeable
-    return made
-
-
-def _timed_on_numpy(
-    subject: _Subject,
-    run: Callable[[Sequence[Any]], list[tuple[int, float, float]]],
-    budget_seconds: float,
-) -> Profile:
-    executable, clock, values = subject.executable, time.perf_counter, subject.values
+    run = program.prepared(clock, executable.params)
     whole, spans = list[float](), list[list[tuple[int, float, float]]]()
     run(values)
     stop = clock() + budget_seconds
@@ -325,7 +252,7 @@ def _typical(seconds: Sequence[float]) -> int:
 # --- JAX: XLA's kernels, and the ops in them ---
 
 
-def _on_jax(subject: _Subject) -> Profiler:
+def _on_jax(subject: _Subject, budget_seconds: float) -> Profile:
     executable = subject.executable
     model = executable.model
     places: dict[Operation, int] = {op: n for n, op in enumerate(subject.ops)}
@@ -336,10 +263,6 @@ def _on_jax(subject: _Subject) -> Profiler:
     store = model.context.store
     weights = {key: store[key].array() for key in program.weights}
     compiled = profiler.compiled_program(program, weights, subject.values)
-    return Profiler(partial(_timed_on_jax, subject, compiled), compiled.whole)
-
-
-def _timed_on_jax(subject: _Subject, compiled: Any, budget_seconds: float) -> Profile:
     measured = compiled.measured(budget_seconds)
     if not measured.runs:
         raise ProfileError("profile: XLA's profiler told of no kernel on this platform")

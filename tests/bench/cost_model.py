@@ -6,7 +6,7 @@ What the cost model learns from, how well it predicts, and what it ships.
     python tests/bench/cost_model.py train        writes compiler/cost/model.safetensors
 
 `collect` measures programs of the shared models, of make_light.py's classifiers and of
-models and parts drawn at random (cost_models.py, cost_parts.py); it goes on where it
+models and parts drawn at random (cost_subjects.py) on one backend; it goes on where it
 was stopped. `evaluate` holds out families of real models, five times with other seeds;
 what was drawn only ever helps to train.
 """
@@ -17,16 +17,11 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cost_models import FAMILIES as NETWORKS
-from cost_models import drawn_models
-from cost_parts import PARTS
 from cost_scores import (
     BOTH,
-    DRAWN,
     FOLDS,
     NOISE,
     SEEDS,
@@ -38,114 +33,63 @@ from cost_scores import (
     kendall,
     rows_of,
 )
+from cost_subjects import DRAWN, REAL_MOST, SHARED, everything
 from safetensors.numpy import save
 from sardonyx.compiler.arguments import write_whole
 from sardonyx.compiler.cost.choose import LEAST_GAIN
 from sardonyx.compiler.cost.dataset import (
     ROUNDS,
+    Machine,
     Subject,
     collect,
-    subjects_of,
     this_machine,
 )
 from sardonyx.compiler.cost.learned import SHIPPED, CostModel, train
 from sardonyx.compiler.cost.measurements import Measurement, read_measurements
-from sardonyx.compiler.driver import load, specialize
-from sardonyx.compiler.importer import import_model
-from sardonyx.compiler.model import Model
 from sardonyx.compiler.show import counting, show, stepping
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "models"
 DATA = Path(__file__).parent / "measurements"
 PAGE = ROOT / "docs" / "cost-model.md"
 BACKENDS = ("numpy", "jax")
-
-FAMILIES = {
-    "bert_tiny_dynamic": "bert",
-    "bvlc_alexnet": "alexnet",
-    "inception_v1": "inception",
-    "inception_v2": "inception",
-    "minilm_l6": "bert",
-    "zfnet512": "alexnet",
-}
-"""Of models that are of one family; any other is one of its own."""
-SIZES: Mapping[str, Sequence[Mapping[str, int]]] = {
-    "bert_tiny_dynamic": [{"batch": 1, "seq": 64}],
-    "bytelm": [{"batch": 1, "seq": 256}, {"batch": 1, "seq": 32}],
-    "magika_v3_3": [{"unk__214": 1}],
-    "minilm_l6": [
-        {"batch": 1, "seq": 16},
-        {"batch": 1, "seq": 128},
-        {"batch": 4, "seq": 64},
-    ],
-}
-REAL_MOST = {"numpy": 16, "jax": 8}
-DRAWN_MOST = {"numpy": 6, "jax": 3}
-"""
-Pipelines of a model that are measured: for a real one all of a space that small, for
-one that is drawn so many at random of all.
-"""
 
 
 # --- collecting ---
 
 
-def real_models(light: Path) -> Iterator[tuple[str, str, Model]]:
-    """The models beside the project, at some sizes: name, family, and itself."""
-    for path in sorted([*light.glob("*.onnx"), *SHARED.glob("*.onnx")]):
-        for sizes in SIZES.get(path.stem, [{}]):
-            model = load(path)
-            specialize(model, sizes)
-            name = " ".join([path.stem, *(f"{k}={v}" for k, v in sizes.items())])
-            yield name, FAMILIES.get(path.stem, path.stem), model
-
-
-def asked_for(
-    options: argparse.Namespace, light: Path
-) -> Iterator[tuple[str, str, Model]]:
-    """The models that are to be measured, as `real_models` gives them."""
-    if options.drawn is None:
-        found = real_models(light)
-    else:
-        count, seed = options.drawn
-        found = (
-            (name, DRAWN + family, import_model(proto))
-            for name, family, proto in drawn_models(
-                count, seed, PARTS if options.parts else NETWORKS
-            )
-        )
-    for one in found:
-        if not options.family or one[1].removeprefix(DRAWN) in options.family:
-            yield one
-
-
-def groups(
-    models: Iterable[tuple[str, str, Model]], options: argparse.Namespace
-) -> Iterator[Iterator[Subject]]:
-    is_drawn = options.drawn is not None
-    for name, family, model in models:
-        for backend in options.backend:
-            most = (DRAWN_MOST if is_drawn else REAL_MOST)[backend]
-            yield subjects_of(model, name, family, backend, most, sampled=is_drawn)
-
-
 def run_collect(options: argparse.Namespace) -> None:
     DATA.mkdir(exist_ok=True)
-    machine = this_machine(BACKENDS, read_all())
-    start = time.perf_counter()
+    path: Path = options.output or DATA / f"{options.backend}.jsonl"
+    there = read_measurements(path) if path.exists() else []
     with tempfile.TemporaryDirectory() as made:
         light = options.light or Path(made)
-        if options.light is None and options.drawn is None:
+        if options.light is None:
             script = [sys.executable, str(SHARED / "make_light.py"), made]
             subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
-        found = groups(asked_for(options, light), options)
-        path = options.output
-        for one in collect(path, found, machine, options.seconds, options.rounds):
-            spent = time.perf_counter() - start
-            show(
-                f"{spent:6.0f} s  {one.model} {one.backend} {1e3 * one.seconds:.3g} ms"
-            )
+        asked = [
+            one
+            for one in everything(light)
+            if not options.family or one.family.removeprefix(DRAWN) in options.family
+        ]
+        machine = this_machine([options.backend], there)
+        found = (one.subjects(options.backend) for one in asked)
+        with stepping("measuring", len(asked)) as advance:
+            _collect(path, found, machine, options, advance)
+
+
+def _collect(
+    path: Path,
+    groups: Iterable[Iterable[Subject]],
+    machine: Machine,
+    options: argparse.Namespace,
+    advance: Callable[[int], object],
+) -> None:
+    models = set[str]()
+    for one in collect(path, groups, machine, options.seconds, options.rounds):
+        if one.model not in models:
+            models.add(one.model)
+            advance(1)
+            show(f"{one.model} {1e3 * one.seconds:.3g} ms")
 
 
 # --- evaluating ---
@@ -155,10 +99,11 @@ HEAD = f"""# The cost model
 Written by `python tests/bench/cost_model.py evaluate` from the measurements in
 tests/bench/measurements. Families of real models are held out, in {FOLDS} folds; the
 numbers are means over {SEEDS} seeds, and the ends. Models and parts of models drawn
-at random (tests/bench/cost_models.py, cost_parts.py) help to train and are not asked
-about. `both` is the geometric mean of the trees over ops and the process over programs,
-and for a model's other pipelines what the process says that they gain on -O2. The
-network reads the program's text and is not shipped.
+at random (tests/bench/cost_subjects.py) help to train and are not asked about. `both`
+is a mean of the trees over ops and the process over programs, weighted as it was best
+for families held out in training; for a model's other pipelines it is what they gain
+on -O2, the mean of what the trees, that process and another one of gains alone say.
+The network reads the program's text and is not shipped.
 """
 COLUMNS = (
     "| backend | predicted by | models within 20 % | median error | "
@@ -264,14 +209,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("collect")
-    one.add_argument("--drawn", type=int, nargs=2, metavar=("COUNT", "SEED"))
-    one.add_argument("--parts", action="store_true", help="draw parts of networks")
+    one.add_argument("backend", choices=BACKENDS)
     one.add_argument("--family", action="append", help="of models, this alone")
     one.add_argument("--light", type=Path)
-    one.add_argument("--backend", action="append", choices=BACKENDS)
     one.add_argument("--seconds", type=float, default=1.0)
     one.add_argument("--rounds", type=int, default=ROUNDS)
-    one.add_argument("-o", "--output", type=Path, default=DATA / "host.jsonl")
+    one.add_argument("-o", "--output", type=Path)
     one.set_defaults(run=run_collect)
     one = commands.add_parser("evaluate")
     one.add_argument("--network", type=int, default=SEEDS, help="seeds that train it")
@@ -281,8 +224,6 @@ def main() -> None:
     one.add_argument("-o", "--output", type=Path, default=SHIPPED)
     one.set_defaults(run=run_train)
     options = parser.parse_args()
-    if getattr(options, "backend", True) is None:
-        options.backend = BACKENDS
     options.run(options)
 
 

@@ -1,7 +1,7 @@
 """
 Models that are drawn at random, for the cost model to learn from.
 
-    for name, family, model in drawn_models(per_family=10, seed=0): …
+    drawn(FAMILIES, "encoder", seed=0, place=3)
 
 Each family is a way of building networks (plain and residual convolutions, separable
 and grouped ones, encoders, decoders …); what is drawn is sizes. The weights are random.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -407,13 +407,15 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def drawn_models(
-    per_family: int, seed: int = 0, families: Mapping[str, Family] = FAMILIES
-) -> Iterator[tuple[str, str, onnx.ModelProto]]:
-    """`per_family` models of every family: their names, families, and themselves."""
-    for place in range(per_family):
-        for name, family in families.items():
-            net = Net(random.Random(f"{seed} {name} {place}"))
-            result, shape = family(net)
-            called = f"{name}-{seed}-{place}"
-            yield called, name, net.finished(called, result, *shape)
+def drawn(
+    families: Mapping[str, Family], family: str, seed: int, place: int
+) -> onnx.ModelProto:
+    """The model of a family that is drawn at `place`."""
+    net = Net(random.Random(f"{seed} {family} {place}"))
+    result, shape = families[family](net)
+    return net.finished(name_of(family, seed, place), result, *shape)
+
+
+def name_of(family: str, seed: int, place: int) -> str:
+    """What the model is called that `drawn` gives."""
+    return f"{family}-{seed}-{place}"

@@ -309,6 +309,27 @@ def movements(net: Net) -> Drawn:
     return y, shape
 
 
+def digits(net: Net) -> Drawn:
+    """Whole networks for small images: convolutions, pools, and a dense layer."""
+    side, channels = _between(net, 16, 48, 4), net.draw.choice([1, 1, 3])
+    shape, y = (1, channels, side, side), "x"
+    for _ in range(net.draw.randint(1, 3)):
+        wider, kernel = _between(net, 4, 64, 4), net.draw.choice([3, 3, 5])
+        y = net.conv(y, channels, wider, kernel)
+        if net.draw.random() < 0.5:
+            # A bias of its own, as some exporters write it.
+            y = net.op("Add", y, net.weight(wider, 1, 1))
+        y = net.op("Relu", y)
+        size = net.draw.choice([2, 2, 3])
+        if side >= 2 * size:
+            y = net.op("MaxPool", y, kernel_shape=[size, size], strides=[size, size])
+            side = (side - size) // size + 1
+        channels = wider
+    y = net.op("Reshape", y, net.integers(1, channels * side * side))
+    y = net.op("MatMul", y, net.weight(channels * side * side, 10))
+    return net.op("Add", y, net.weight(1, 10)), shape
+
+
 def sequences(net: Net) -> Drawn:
     """Recurrent layers, in one direction or both, and a dense one on them."""
     steps, batch = _between(net, 4, 64), net.draw.choice([1, 1, 2, 8])
@@ -345,5 +366,6 @@ PARTS: dict[str, Family] = {
         signals,
         sequences,
         movements,
+        digits,
     )
 }

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from cost_subjects import DRAWN
 from sardonyx.compiler.cost.choose import preferred
-from sardonyx.compiler.cost.dataset import settled
 from sardonyx.compiler.cost.learned import train
 from sardonyx.compiler.cost.measurements import Measurement
 from sardonyx.compiler.cost.roofline import program_roofline
 from sardonyx.compiler.cost.sequence import train_sequences
+from sardonyx.compiler.cost.turns import settled
 
 SEEDS, FOLDS = 5, 5
 NOISE = 0.03
@@ -33,8 +34,6 @@ SURE = 0.05
 Nor are those of which it may be chance that one was the faster in most of the rounds in
 which they took turns: a sign test gives more than this, of both sides.
 """
-DRAWN = "drawn-"
-"""Families of models that were drawn begin so; they are not asked about."""
 BOTH = "both, as shipped"
 
 Predicted = Callable[[Measurement], float]
@@ -170,7 +169,7 @@ def held_out(measurements: Sequence[Measurement], seed: int, network: bool) -> H
             found = model.predict(one.ops, one.rates, plain)
             inside += found.low <= one.seconds <= found.high
             said[BOTH][one.key] = found.seconds
-            said["process"][one.key] = model.by_program(one.ops, one.rates)
+            said["processes"][one.key] = model.by_program(one.ops, one.rates)
             said["trees"][one.key] = model.by_ops(one.ops, one.rates)
             if tokens is not None:
                 said["network"][one.key] = tokens.seconds(one)
@@ -196,7 +195,7 @@ def rows_of(
         advance(1)
     line = score(real, lambda one: program_roofline(one.ops, one.rates))
     scores["roofline"].append(line)
-    for name in ("roofline", "trees", "process", BOTH, "network"):
+    for name in ("roofline", "trees", "processes", BOTH, "network"):
         if name in scores:
             yield _row(real[0].backend, name, scores[name])
     share = format(statistics.mean(covered), ".0%")

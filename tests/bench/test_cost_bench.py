@@ -10,14 +10,15 @@ import onnx
 import pytest
 from sardonyx.compiler import import_model
 from sardonyx.compiler.cost.choose import preferred
-from sardonyx.compiler.cost.dataset import settled
 from sardonyx.compiler.cost.measurements import Measurement
+from sardonyx.compiler.cost.turns import settled
 from sardonyx.passes.analysis.targets import Rates
 
 sys.path.insert(0, str(Path(__file__).parent))
 import cost_models
 import cost_parts
 import cost_scores
+import cost_subjects
 
 RATES = Rates(1e11, 1e10, 4e10, 1e6, 1e9, 1e-6, 2e-6)
 FAMILIES = {**cost_models.FAMILIES, **cost_parts.PARTS}
@@ -78,11 +79,26 @@ def test_the_first_is_left_for_a_gain_alone() -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_drawn_is_a_model(name: str) -> None:
-    family = {name: FAMILIES[name]}
-    ((called, kind, model),) = cost_models.drawn_models(1, 999, family)
-    assert kind == name
-    assert called == f"{name}-999-0"
+    model = cost_models.drawn(FAMILIES, name, 999, 0)
+    assert model.graph.name == cost_models.name_of(name, 999, 0)
     onnx.checker.check_model(model, full_check=True)
     assert import_model(model).outputs
-    ((_, _, again),) = cost_models.drawn_models(1, 999, family)
+    again = cost_models.drawn(FAMILIES, name, 999, 0)
     assert again.SerializeToString() == model.SerializeToString()
+
+
+def test_what_is_measured_is_real_and_drawn_in_one_order(tmp_path: Path) -> None:
+    asked = cost_subjects.everything(tmp_path)
+    assert [one.name for one in asked] == [
+        one.name for one in cost_subjects.everything(tmp_path)
+    ]
+    drawn = [one for one in asked if one.is_drawn]
+    assert len({one.name for one in asked}) == len(asked)
+    assert {one.family.removeprefix(cost_subjects.DRAWN) for one in drawn} == {
+        *FAMILIES
+    }
+    assert [one.family for one in drawn] != sorted(one.family for one in drawn)
+    digits = next(one for one in drawn if one.family == "drawn-digits")
+    first, *others = digits.subjects("numpy")
+    assert (first.model, first.family) == (digits.name, "drawn-digits")
+    assert len(others) < cost_subjects.DRAWN_MOST["numpy"]

@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from onnx import parser
 from sardonyx.compiler import import_model
@@ -16,7 +15,6 @@ from sardonyx.compiler.cost.dataset import (
     Machine,
     collect,
     measured,
-    settled,
     subjects_of,
     this_machine,
 )
@@ -53,7 +51,7 @@ def subjects_fixture():
 def test_programs_are_measured_op_by_op(subjects) -> None:
     assert len(subjects) >= 2
     assert len({one.key for one in subjects}) == len(subjects)
-    found = measured(subjects, HERE, 0.02)
+    found = measured([subjects], HERE, 0.02)
     for one, subject in zip(found, subjects, strict=True):
         assert one.key == subject.key
         assert one.pipeline == subject.executable.pipeline
@@ -83,32 +81,23 @@ def test_programs_of_a_larger_space_at_random(subjects) -> None:
 def test_jax_is_measured_too() -> None:
     model = import_model(parser.parse_model(NET))
     (first, *_) = subjects_of(model, "net", "nets", "jax", 1)
-    (found,) = measured([first], HERE, 0.02)
+    (found,) = measured([[first]], HERE, 0.02)
     assert found.backend == "jax"
     assert found.seconds > 0
+    # Its profiler tells no op's time where kernels run beside each other.
+    assert set(found.op_seconds) == {None}
 
 
 def test_seconds_are_those_of_a_machine_as_fast_as_when_it_was_calibrated(
     subjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Reference, "seconds", lambda self: 1e-4)
-    (plain,) = measured(subjects[:1], HERE, 0.05)
+    (plain,) = measured([subjects[:1]], HERE, 0.05)
     # The reference takes a hundred times as long: so does all else, at the moment.
     monkeypatch.setattr(Reference, "seconds", lambda self: 1e-2)
-    (slow,) = measured(subjects[:1], HERE, 0.05)
+    (slow,) = measured([subjects[:1]], HERE, 0.05)
     assert slow.seconds < 0.1 * plain.seconds
     assert slow.reference == HERE.reference
-
-
-def test_what_a_round_has_in_common_is_no_program_s() -> None:
-    slow = np.array([1, 1, 3, 1, 1, 1, 1.0])
-    one, other = settled([2 * slow, 1 * slow])
-    assert one / other == pytest.approx(2)
-    assert other == pytest.approx(3 ** (1 / 7))
-    # A round that disturbed one alone is left out.
-    one, other, third = settled([[2, 9, 2, 2, 2, 2], [1] * 6, [4] * 6])
-    assert (one, other, third) == pytest.approx((2, 1, 4))
-    assert settled([[5.0]]) == pytest.approx([5])
 
 
 def test_the_reference_takes_time() -> None:
@@ -120,7 +109,7 @@ def test_what_is_added_is_measured_by_the_rates_that_are_there(
     subjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "calibrate", lambda *_, **__: pytest.fail("anew"))
-    (one,) = measured(subjects[:1], HERE, 0.02)
+    (one,) = measured([subjects[:1]], HERE, 0.02)
     name = described()
     here = replace(one, machine=name)
     assert this_machine(["numpy"], [here]) == Machine(
@@ -139,7 +128,7 @@ def described() -> str:
 
 
 def test_a_line_and_back(subjects) -> None:
-    for one in measured(subjects[:1], HERE, 0.02):
+    for one in measured([subjects[:1]], HERE, 0.02):
         again = measurement_from_json(json.loads(json.dumps(one.as_json())))
         assert again.ops == one.ops
         assert again.rates == one.rates
@@ -166,9 +155,27 @@ def test_collecting_goes_on_where_it_stopped(subjects, tmp_path: Path) -> None:
     assert not list(collect(path, [subjects], HERE, 0.02))
 
 
+def test_models_are_measured_beside_each_other(
+    subjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+
+    def noted(groups, *given, **options):
+        seen.append([len(group) for group in groups])
+        return []
+
+    monkeypatch.setattr(dataset, "measured", noted)
+    monkeypatch.setattr(dataset, "BESIDE", 2)
+    one, two = subjects[:1], subjects[1:2]
+    groups = [one, two, one]
+    assert list(collect(tmp_path / "data.jsonl", groups, HERE, 0.02)) == []
+    # What was measured before its turn came is not again.
+    assert seen == [[1, 1], [0]]
+
+
 def test_compressed_files_are_read(subjects, tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
-    for one in measured(subjects[:1], HERE, 0.02):
+    for one in measured([subjects[:1]], HERE, 0.02):
         append(path, one)
     packed = tmp_path / "data.jsonl.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))

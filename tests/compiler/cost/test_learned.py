@@ -1,5 +1,6 @@
 """The learned residual: better than the roofline, with honest bounds and a gate."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from sardonyx.compiler.cost.learned import (
     shipped_cost_model,
     train,
 )
+from sardonyx.compiler.cost.processes import program_vector
+from sardonyx.compiler.cost.roofline import program_roofline
 from sardonyx.compiler.cost.trees import TrainingError
 
 
@@ -62,15 +65,40 @@ def test_unlike_ops_are_left_to_the_roofline(
     assert model.predict(few.ops, rates).reason == ""
 
 
-def test_a_variant_is_told_by_the_process(model: BackendModel, halves) -> None:
+def test_a_variant_is_told_by_what_it_gains(model: BackendModel, halves) -> None:
     plain, variant = halves[1][0].ops, halves[1][1].ops
     rates = halves[1][0].rates
     base = model.predict(plain, rates).seconds
     found = model.predict(variant, rates, plain).seconds
-    ratio = model.by_program(variant, rates) / model.by_program(plain, rates)
-    assert found == pytest.approx(base * ratio)
+    assert found == pytest.approx(base * model.gain(variant, plain, rates))
     assert found != pytest.approx(model.predict(variant, rates).seconds)
     assert model.predict(plain, rates, plain).seconds == pytest.approx(base)
+    # Between the least and the most that is said.
+    by_ops, by_program = (
+        told(variant, rates) / told(plain, rates)
+        for told in (model.by_ops, model.by_program)
+    )
+    vectors = [np.array([program_vector(one, rates)]) for one in (variant, plain)]
+    line = program_roofline(variant, rates) / program_roofline(plain, rates)
+    by_gains = line * 2 ** model.programs.gain(*vectors)[0]
+    product = by_ops * by_program * by_gains
+    assert (found / base) ** 3 == pytest.approx(product)
+
+
+def test_a_variant_unlike_all_is_told_by_the_roofline(
+    model: BackendModel, halves
+) -> None:
+    plain, rates = halves[1][0].ops, halves[1][0].rates
+    base = model.predict(plain, rates)
+    strange = [replace(op, op="NonMaxSuppression") for op in plain]
+    found = model.predict(strange, rates, plain)
+    assert "unlike those measured" in found.reason
+    assert found.seconds / base.seconds == pytest.approx(found.roofline / base.roofline)
+    # Where the program itself is unlike them, so is every variant: they are compared.
+    again = model.predict(plain, rates, strange)
+    assert "unlike those measured" in again.reason
+    gain = model.gain(plain, strange, rates)
+    assert again.seconds == pytest.approx(model.predict(strange, rates).seconds * gain)
 
 
 def test_an_empty_program_takes_a_call(model: BackendModel, halves) -> None:

@@ -10,7 +10,7 @@ from sardonyx.backends.jax.profiling import scopes_of
 from sardonyx.backends.numpy.timing import timed_program
 from sardonyx.backends.program import LoweringError
 from sardonyx.compiler import compile_model, import_model
-from sardonyx.compiler.debug.measure import clock_overhead, moved, profile_model
+from sardonyx.compiler.debug.measure import clock_overhead, profile_model
 from sardonyx.compiler.debug.profile import ProfileError, read_profile
 from sardonyx.dialects.onnx import OnnxOp
 
@@ -233,30 +233,3 @@ def test_a_model_that_cannot_run_is_refused(model_of, value_info, sardonyx, tmp_
     done = sardonyx("profile", path)
     assert done.code == 2
     assert "no random value of type string" in done.err
-
-
-def test_a_moved_program_has_memory_of_its_own(
-    model_of, value_info, tensor_proto
-) -> None:
-    generator = np.random.default_rng(0)
-    nodes = [
-        helper.make_node("Gemm", ["x", "w", "b"], ["h"], transB=1),
-        helper.make_node("Tanh", ["h"], ["y"]),
-    ]
-    weights = [
-        tensor_proto("w", generator.standard_normal((48, 32), np.float32)),
-        tensor_proto("b", generator.standard_normal(48, np.float32)),
-    ]
-    model = model_of(
-        nodes, [value_info("x", [4, 32])], [value_info("y", [4, 48])], weights
-    )
-    first = compile_model(model, "numpy")
-    other = moved(first)
-    x = generator.standard_normal((4, 32), np.float32)
-    np.testing.assert_array_equal(first(x)[0], other(x)[0])
-    assert first.params.keys() == other.params.keys()
-    for name, array in first.params.items():
-        copied = other.params[name]
-        assert not np.shares_memory(array, copied)
-        assert copied.strides == array.strides
-        assert copied.ctypes.data % 64 == 0
