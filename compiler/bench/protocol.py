@@ -91,14 +91,14 @@ class Plan:
     """
 
     rounds: int = 5
-    least_rounds: int | None = None
-    """As many as ``rounds``, if not said."""
     calls: int = 16
     dropped: int = 4
     block_seconds: float = 0.1
     budget_seconds: float = 60.0
     limit_seconds: float = 300.0
     """Whoever takes longer for its first result, or overdue by this, has hung."""
+    least_rounds: int | None = None
+    """As many as ``rounds``, if not said."""
 
     def full_calls(self, call_seconds: float) -> int:
         """The calls of a block where time is no matter."""
