@@ -2,8 +2,8 @@
 Programs of models, measured beside each other for the cost model to learn from.
 
 Seconds are those of a machine that is as fast as when its rates were measured: a
-`Reference` is timed between programs. What a file of measurements has already is not
-measured again, so that collecting may be stopped at any time.
+`Reference` is timed meanwhile, as a whole. What a file of measurements has already is
+not measured again, so that collecting may be stopped at any time.
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ def subjects_of(
     what few passes change is learned of many models.
     """
     digest, space = model_digest(model), space_of(model, backend)
-    choices = list(space.choices(most))
     if sampled:
         choices = space.shuffled(int(digest, 16))[: TRIED * most]
+    else:
+        choices = list(space.choices(most))
     for made in itertools.islice(space.candidates(choices, report), most):
         yield Subject(name, family, digest, made.executable)
 

@@ -8,9 +8,9 @@ The learned cost model: a residual over the roofline, op by op and of whole prog
                  program, and by a process of gains
 
 The trees are boosted on an op's features (`boosting`), the processes know the programs
-that were measured (`processes`): they err in different ways. How far
-held-out families were off gives the interval around a prediction (split conformal
-prediction: Lei et al. 2018), and a program of which much is unlike anything measured is
+that were measured (`processes`): they err in different ways. How far held-out families
+were off gives the interval around a prediction (split conformal prediction: Lei et al.
+2018), and a program of which much is unlike anything measured is
 predicted by neither, but by the roofline alone, scaled. So is what a variant gains, if
 the program is none that is unlike them and the variant is.
 """

@@ -1,5 +1,5 @@
 """
-How fast this machine is at the moment: work of a fixed size, timed between programs.
+How fast this machine is at the moment: work of a fixed size, timed among programs.
 
 What shares a machine with others is now faster and now slower, by half and more, for a
 second or for an hour. What a program takes beside the reference stays.
