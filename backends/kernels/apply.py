@@ -11,6 +11,7 @@ from xdsl.ir import TypeAttribute
 
 from ...dialects.onnx import DenseAttr, OnnxOp
 from ...dialects.onnx.attributes import python_value
+from ...dialects.onnx.blocks import BLOCK
 from ...dialects.onnx.proto import ELEMENT_NAMES
 from ...dialects.onnx.provenance import describe
 from ...dialects.onnx.types import Array, is_none
@@ -22,9 +23,10 @@ ELEMENT_TYPE_ATTRIBUTES = frozenset(["to", "dtype", "output_dtype", "output_data
 
 def kernel_attributes(op: OnnxOp) -> dict[str, Any]:
     """The attributes of `op` as its kernel takes them; weights stay WeightAttr."""
+    noted = {BLOCK: op.attributes[BLOCK]} if BLOCK in op.attributes else {}
     return {
         name: _kernel_value(name, value)
-        for name, value in op.properties.items()
+        for name, value in {**op.properties, **noted}.items()
         # A type is the result's, which inference knows; no kernel needs it.
         if not isinstance(value, TypeAttribute)
     }

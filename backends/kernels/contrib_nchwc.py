@@ -2,9 +2,9 @@
 Kernels: convolution and pooling as ONNX Runtime writes them for one processor.
 
 Its tensors in this form hold channels in blocks of 8 or 16, by the processor that wrote
-the model. What passes between these operators is plain ``[n, c, ...]`` here; only the
-weights come in blocks. Channels are filled up with zeros to whole blocks, so a
-convolution may find fewer in its image than its weight has.
+the model (`dialects.onnx.blocks`). What passes between these operators is plain
+``[n, c, ...]`` here; only the weights come in blocks. Channels are filled up with zeros
+to whole blocks, so a convolution may find fewer in its image than its weight has.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ...dialects.onnx.blocks import block_size
 from .contrib_fused import activated, channels_last, channels_second
 from .convolution import conv
 from .image import resize
@@ -22,24 +23,10 @@ from .pooling import average_pool, global_average_pool, global_max_pool, max_poo
 Array: TypeAlias = Any
 
 
-def block_size(outputs: int, inputs: int) -> int:
-    """
-    The number of channels in a block of a weight: 16 where the sizes allow it, else 8.
-
-    Where they allow both, the model does not tell; 16 is what AVX-512 processors take.
-    A first or depthwise convolution has fewer inputs than a block, not filled up.
-    """
-    if outputs % 16 == 0 and (inputs < 16 or inputs % 16 == 0):
-        return 16
-    if outputs % 8:
-        raise ValueError(f"found {outputs} output channels, wanted whole blocks")
-    return 8
-
-
-def unblocked_weight(w: Array) -> Array:
+def unblocked_weight(w: Array, block: int | None) -> Array:
     """``[m, c, ...]`` in order, from ``[m / b, c / b, ..., b of c, b of m]``."""
     outputs, inputs, *kernel = w.shape
-    size = block_size(outputs, inputs)
+    size = block or block_size(outputs, inputs)
     spatial = tuple(range(2, 2 + len(kernel)))
     if inputs < size:
         blocks = w.reshape(outputs // size, inputs, *kernel, size)
@@ -51,9 +38,9 @@ def unblocked_weight(w: Array) -> Array:
     return blocks.transpose(order).reshape(w.shape)
 
 
-def fitted_weight(w: Array, channels: int, group: int) -> Array:
+def fitted_weight(w: Array, block: int | None, channels: int, group: int) -> Array:
     """The weight in order, for an image of `channels`: those filled up are left out."""
-    plain = unblocked_weight(w)
+    plain = unblocked_weight(w, block)
     if group > 1:
         return plain
     if channels < w.shape[1]:
@@ -85,10 +72,15 @@ def blocked_conv(
     kernel_shape: tuple[int, ...] | None = None,
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
+    block: int | None = None,
 ) -> Array:
-    """``activation(Conv(x, w, b) + sum)``, the weight in blocks."""
+    """
+    ``activation(Conv(x, w, b) + sum)``, the weight in blocks.
+
+    Of `block` channels, which an import notes; None is what the weight's sizes tell.
+    """
     image = fitted_image(xp, x, w, group)
-    weight = fitted_weight(w, image.shape[1], group)
+    weight = fitted_weight(w, block, image.shape[1], group)
     y = conv(
         xp, image, weight, b, auto_pad, dilations, group, kernel_shape, pads, strides
     )

@@ -2,7 +2,8 @@
 Reads model files into the IR: ``import_model(path)``.
 
 `scan` finds the weights in the file, `files` opens and maps, `graph` writes the nodes,
-`upgrades` raises older forms, `regions` types subgraphs.
+`upgrades` raises older forms, `regions` types subgraphs, `blocks` notes what models of
+ONNX Runtime's blocked operators tell together.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ...dialects.sdy.devices import AXES
 from ..collection import collection_paused
 from ..context import make_context
 from ..model import Model, name_entry
+from .blocks import note_blocks
 from .files import ModelError, ModelFile, open_model
 from .graph import GraphImporter
 from .opsets import opset_versions
@@ -86,6 +88,7 @@ def _import(file: ModelFile) -> Model:
     notes = {entry.key: entry.value for entry in file.proto.metadata_props}
     importer.devices.write(module, notes)
     _verify(module)
+    note_blocks(module)
     return Model(module, context)
 
 

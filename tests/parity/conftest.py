@@ -181,12 +181,13 @@ def few_bits(proto: onnx.ModelProto, bits: int, block: int, *kinds: str) -> Any:
     return quantizer.model
 
 
-def write(name: str, kind: str, path: Path) -> None:
+def write(name: str, kind: str, path: Path, saturates: bool) -> None:
     """
     Write the `kind` of quantized model at `path`.
 
     Kinds: ``dynamic``, ``qdq`` (int8), ``qop`` (uint8), each maybe ``-channel``, and
-    ``nbits-<bits>-<block>``, maybe with ``-symmetric``, ``-gather``, ``-qdq``.
+    ``nbits-<bits>-<block>``, maybe with ``-symmetric``, ``-gather``, ``-qdq``. Weights
+    have 7 bits where ONNX Runtime's products of integers saturate (`saturates`).
     """
     proto = model_proto(name)
     first, *others = kind.split("-")
@@ -199,13 +200,13 @@ def write(name: str, kind: str, path: Path) -> None:
                 model = few_bits(proto, int(bits), int(block), *kinds)
                 model.save_model_to_file(str(path))
             else:
-                write_integers(proto, first, "channel" in others, path)
+                write_integers(proto, first, "channel" in others, path, saturates)
     finally:
         logging.disable(logging.NOTSET)
 
 
 def write_integers(
-    proto: onnx.ModelProto, kind: str, per_channel: bool, path: Path
+    proto: onnx.ModelProto, kind: str, per_channel: bool, path: Path, saturates: bool
 ) -> None:
     from onnxruntime.quantization import (
         QuantFormat,
@@ -215,7 +216,7 @@ def write_integers(
     )
 
     if kind == "dynamic":
-        quantize_dynamic(proto, path, per_channel=per_channel)
+        quantize_dynamic(proto, path, per_channel=per_channel, reduce_range=saturates)
         return
     quantize_static(
         proto,
@@ -224,6 +225,7 @@ def write_integers(
         quant_format=QuantFormat.QDQ if kind == "qdq" else QuantFormat.QOperator,
         per_channel=per_channel,
         activation_type=QuantType.QInt8 if kind == "qdq" else QuantType.QUInt8,
+        reduce_range=kind != "qdq" and saturates,
     )
 
 
@@ -345,14 +347,14 @@ def run_op(xp: Any, kernel: Any, op: OnnxOp, operands: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="session", name="quantized_model")
-def quantized_model_fixture(tmp_path_factory: Any) -> Any:
+def quantized_model_fixture(tmp_path_factory: Any, saturates: bool) -> Any:
     """``quantized_model(name, kind)``: the file of a model's quantized version."""
     folder = tmp_path_factory.mktemp("quantized")
 
     def quantized_model(name: str, kind: str) -> Path:
         path = folder / f"{name}.{kind}.onnx"
         if not path.exists():
-            write(name, kind, path)
+            write(name, kind, path, saturates)
         return path
 
     return quantized_model

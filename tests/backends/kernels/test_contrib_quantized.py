@@ -33,6 +33,23 @@ def bytes_of(dtype: str, *shape: int, seed: int = 0) -> Any:
     return draws(seed).integers(limits.min, limits.max + 1, shape).astype(dtype)
 
 
+@pytest.fixture(name="multiplied_right")
+def multiplied_right_fixture(saturates: bool) -> Any:
+    """``multiplied_right(array)``: int8 matrices with 7 bits where more saturate."""
+
+    def multiplied_right(array: Any) -> Any:
+        if (
+            saturates
+            and array is not None
+            and array.dtype == np.int8
+            and array.ndim > 1
+        ):
+            return array >> 1
+        return array
+
+    return multiplied_right
+
+
 def one(value: float) -> Any:
     return np.array(value, np.float32)
 
@@ -253,7 +270,7 @@ def expert_cases() -> list[tuple[str, list[Any], dict[str, Any]]]:
     return cases
 
 
-REAL = [*PRODUCTS, *bits_cases(), *gather_cases(), *expert_cases()]
+REAL = [*bits_cases(), *gather_cases(), *expert_cases()]
 
 
 def titles(cases: list[Any]) -> list[str]:
@@ -269,16 +286,29 @@ def test_runtime(check_runtime: Any, case: Any, backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", PRODUCTS, ids=titles(PRODUCTS))
+def test_products(
+    check_runtime: Any, multiplied_right: Any, case: Any, backend: str
+) -> None:
+    name, arrays, attributes = case
+    operands = [multiplied_right(a) for a in arrays]
+    steps = 0 if backend == "numpy" else 1
+    check_runtime(name, operands, backend, steps=steps, **attributes)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("right", ["int8", "uint8"])
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-def test_lstm(check_runtime: Any, direction: str, right: str, backend: str) -> None:
+def test_lstm(
+    check_runtime: Any, multiplied_right: Any, direction: str, right: str, backend: str
+) -> None:
     """A batch of one: ONNX Runtime quantizes the states of its threads apart."""
     n = 2 if direction == "bidirectional" else 1
     zeros = np.full(n, 3, right)
     arrays = [
         data(5, 1, 6),
-        bytes_of(right, n, 6, 32),
-        bytes_of(right, n, 8, 32, seed=2),
+        multiplied_right(bytes_of(right, n, 6, 32)),
+        multiplied_right(bytes_of(right, n, 8, 32, seed=2)),
         data(n, 64),
         None,
         data(n, 1, 8, seed=3),
