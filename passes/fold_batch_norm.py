@@ -29,7 +29,7 @@ from ..dialects.onnx.types import (
     is_none,
     static_shape,
 )
-from .fold_constants import constant_of, is_derived
+from .fold_constants import constant_of, is_derived, source_of
 from .patterns import Declined, OnnxPattern, journal_of, rewrite_module
 
 
@@ -99,7 +99,7 @@ class FoldIntoConv(OnnxPattern[ops.ConvOp]):
 
 
 def _scale(norm: ops.BatchNormalizationOp, store: WeightStore) -> Callable[[], Array]:
-    scale, variance = _source(norm.scale, store), _source(norm.input_var, store)
+    scale, variance = source_of(norm.scale, store), source_of(norm.input_var, store)
     epsilon = python_value(norm.epsilon)
 
     def compute() -> Array:
@@ -114,7 +114,7 @@ def folded_weight(
     conv: ops.ConvOp, norm: ops.BatchNormalizationOp, store: WeightStore
 ) -> Callable[[], Array]:
     """How to compute ``w * s / sqrt(v + epsilon)``; in float64, rounded once."""
-    weight, scale = _source(conv.W, store), _scale(norm, store)
+    weight, scale = source_of(conv.W, store), _scale(norm, store)
 
     def compute() -> Array:
         array, factor = weight(), scale()
@@ -130,9 +130,9 @@ def folded_bias(
     """
     How to compute ``(b - m) * s / sqrt(v + epsilon) + o``; in float64, rounded once.
     """
-    offset, mean = _source(norm.B, store), _source(norm.input_mean, store)
+    offset, mean = source_of(norm.B, store), source_of(norm.input_mean, store)
     scale = _scale(norm, store)
-    bias = None if is_none(conv.B.type) else _source(conv.B, store)
+    bias = None if is_none(conv.B.type) else source_of(conv.B, store)
 
     def compute() -> Array:
         before = -mean().astype(np.float64)
@@ -141,12 +141,6 @@ def folded_bias(
         return (before * scale() + shift).astype(shift.dtype)
 
     return compute
-
-
-def _source(value: SSAValue, store: WeightStore) -> Callable[[], Array]:
-    source = constant_of(value, store)
-    assert source is not None, "checked by `blocked`"
-    return source
 
 
 def _derived(

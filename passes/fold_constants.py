@@ -97,6 +97,13 @@ def constant_of(value: SSAValue, store: WeightStore) -> Callable[[], Array] | No
     return None
 
 
+def source_of(value: SSAValue, store: WeightStore) -> Callable[[], Array]:
+    """What reads a value that was checked to be constant."""
+    source = constant_of(value, store)
+    assert source is not None, "checked before"
+    return source
+
+
 def is_derived(value: SSAValue, store: WeightStore) -> bool:
     """Whether `value` is a constant that is computed from others when it is needed."""
     op = value.owner

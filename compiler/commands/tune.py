@@ -134,7 +134,7 @@ class _Data:
 def _print(found: Tuned) -> None:
     table = Table(box=None)
     table.add_column("pipeline", overflow="fold")
-    for column in ("predicted", "measured", "of -O2", ""):
+    for column in ("predicted", "measured", "of -O2", "once more", ""):
         table.add_column(column, justify="right", no_wrap=True)
     for place, trial in enumerate(found.trials):
         table.add_row(*_cells(trial), "chosen" if place == found.chosen else "")
@@ -145,11 +145,17 @@ def _print(found: Tuned) -> None:
     show(f"predicted {found.predicted} programs in all; {found.seconds:.0f} s")
 
 
-def _cells(trial: Trial) -> tuple[str, str, str, str]:
+def _cells(trial: Trial) -> tuple[str, str, str, str, str]:
     predicted = f"{1e3 * trial.predicted_seconds:.3g} ms"
-    if trial.seconds is None or trial.ratio is None:
-        return escape(printable(trial.told)), predicted, "failed", trial.failure
-    median, low, high = trial.ratio
-    ratio = f"{median:.3f} ({low:.3f} to {high:.3f})"
+    told = escape(printable(trial.told))
+    if trial.seconds is None:
+        return told, predicted, "failed", trial.failure, ""
     measured = f"{1e3 * trial.seconds:.3g} ms"
-    return escape(printable(trial.told)), predicted, measured, ratio
+    return told, predicted, measured, _shown(trial.ratio), _shown(trial.again)
+
+
+def _shown(ratio: tuple[float, float, float] | None) -> str:
+    if ratio is None:
+        return ""
+    median, low, high = ratio
+    return f"{median:.3f} ({low:.3f} to {high:.3f})"

@@ -16,10 +16,10 @@ from xdsl.ir import Operation, SSAValue
 from ...dialects.onnx import OnnxBuilder, OnnxOp
 from ...dialects.onnx.types import Array
 from ..facts import constant_shape, given, is_wide_float, setting
-from ..fold_constants import constant_of
+from ..fold_constants import constant_of, source_of
 from ..patterns import Declined, OnnxPattern
 from .affine import AFFINE, Affine, affine_of
-from .affine_linear import again, bias_of, scaled, source_of
+from .affine_linear import again, bias_of, scaled
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore
+from ...dialects.onnx import OnnxBuilder, OnnxOp
 from ...dialects.onnx.types import Array, element_of, tensor
 from ..facts import constant_shape, derived, follows, given, setting
-from ..fold_constants import constant_of
+from ..fold_constants import source_of
 from .affine import Affine
-
-
-def source_of(value: SSAValue, store: WeightStore) -> Callable[[], Array]:
-    """What reads a value that was checked to be constant."""
-    source = constant_of(value, store)
-    assert source is not None, "checked before"
-    return source
 
 
 def _times(weight: Array, factor: Array) -> Array:

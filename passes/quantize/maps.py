@@ -23,7 +23,7 @@ from ...dialects.onnx import OnnxBuilder, OnnxOp, WeightStore
 from ...dialects.onnx.journal import Journal
 from ...dialects.onnx.types import Array, element_of, numpy_dtype, static_shape, tensor
 from ..facts import follows, given, rank_of, setting
-from ..fold_constants import constant_of
+from ..fold_constants import constant_of, source_of
 from ..patterns import Declined
 from .products import ALL, MATRICES, Product, Selection, product_of
 
@@ -268,8 +268,7 @@ def take_in(x: SSAValue, by: LinearMap, store: WeightStore) -> SSAValue:
 
 def mapped_constant(value: SSAValue, by: LinearMap, builder: OnnxBuilder) -> SSAValue:
     """The constant `value` of channels, mapped."""
-    source, shape = constant_of(value, builder.store), static_shape(value.type)
-    assert source is not None, "checked by `takes_in`"
+    source, shape = source_of(value, builder.store), static_shape(value.type)
     assert shape is not None, "constants have static shapes"
 
     def compute() -> Array:

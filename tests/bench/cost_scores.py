@@ -18,10 +18,10 @@ from functools import cache
 import numpy as np
 from cost_subjects import DRAWN
 from sardonyx.compiler.cost.choose import preferred
-from sardonyx.compiler.cost.learned import train
 from sardonyx.compiler.cost.measurements import Measurement
 from sardonyx.compiler.cost.roofline import program_roofline
 from sardonyx.compiler.cost.sequence import train_sequences
+from sardonyx.compiler.cost.training import train
 from sardonyx.compiler.cost.turns import settled
 
 SEEDS, FOLDS = 5, 5

@@ -39,12 +39,13 @@ Written by `python tests/bench/tuning.py`, which runs
 `sardonyx tune --budget {BUDGET_SECONDS:.0f}s`. A row of -O2's program comes first, then
 those that were measured beside it: the fastest that the cost model predicted, and some
 that it cannot judge. The ratio is to -O2's time, round by round: the median, the least
-and the greatest. `tune` is to gain {GAIN:.0%}, or
--O2 to be within {WITHIN:.0%} of the best that was measured.
+and the greatest. The fastest of several is so by luck, too, so it is measured once
+more, alone beside -O2, and that counts. `tune` is to gain {GAIN:.0%}, or -O2 to be
+within {WITHIN:.0%} of the best that was measured.
 """
 COLUMNS = (
-    "| differs from -O2 | predicted ms | measured ms | of -O2 | |",
-    "| --- | ---: | ---: | ---: | --- |",
+    "| differs from -O2 | predicted ms | measured ms | of -O2 | once more | |",
+    "| --- | ---: | ---: | ---: | ---: | --- |",
 )
 
 
@@ -56,28 +57,30 @@ def lines_of(title: str, found: Tuned) -> Iterator[str]:
     yield from ("", *COLUMNS)
     for place, one in enumerate(found.trials):
         measured = "" if one.seconds is None else f"{1e3 * one.seconds:.3g}"
-        ratio = ""
-        if one.ratio is not None:
-            median, low, high = one.ratio
-            ratio = f"{median:.3f} ({low:.2f} - {high:.2f})"
         told = one.failure or ("chosen" if place == found.chosen else "")
         predicted = f"{1e3 * one.predicted_seconds:.3g}"
-        yield f"| {one.told} | {predicted} | {measured} | {ratio} | {told} |"
+        ratios = f"{_shown(one.ratio)} | {_shown(one.again)}"
+        yield f"| {one.told} | {predicted} | {measured} | {ratios} | {told} |"
+
+
+def _shown(ratio: tuple[float, float, float] | None) -> str:
+    if ratio is None:
+        return ""
+    median, low, high = ratio
+    return f"{median:.3f} ({low:.2f} - {high:.2f})"
 
 
 def verdict(found: Tuned) -> str:
     """Whether one of the two was met, and by how much."""
-    ratios = [one.ratio[0] for one in found.trials if one.ratio is not None]
-    best, chosen = min(ratios), found.trials[found.chosen].ratio
-    assert chosen is not None, "what is chosen was measured"
-    if chosen[0] <= 1 - GAIN:
-        return f"Met: `tune` gains {1 - chosen[0]:.1%}."
+    again = [one.again[0] for one in found.trials if one.again is not None]
+    best = min([1.0, *again])
+    gain = 1 - best if found.chosen else 0.0
+    if gain >= GAIN:
+        return f"Met: `tune` gains {gain:.1%}."
     behind = 1 / best - 1
     if behind <= WITHIN:
         return f"Met: -O2 is within {behind:.1%} of the best measured."
-    return (
-        f"Not met: `tune` gains {1 - chosen[0]:.1%}, the best measured {1 - best:.1%}."
-    )
+    return f"Not met: `tune` gains {gain:.1%}, the best measured {1 - best:.1%}."
 
 
 def run(options: argparse.Namespace, light: Path) -> None:

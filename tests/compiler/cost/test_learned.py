@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from sardonyx.compiler.cost.learned import (
-    COVERED,
     BackendModel,
     CostModel,
     CostModelError,
     backend_model_from,
     read_cost_model,
     shipped_cost_model,
-    train,
 )
 from sardonyx.compiler.cost.processes import program_vector
 from sardonyx.compiler.cost.roofline import program_roofline
+from sardonyx.compiler.cost.training import COVERED, train
 from sardonyx.compiler.cost.trees import TrainingError
 
 

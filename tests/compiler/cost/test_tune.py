@@ -195,22 +195,31 @@ def timing(seconds: float, failure: str | None = None) -> Measured:
 
 
 @pytest.mark.parametrize(
-    ("others", "chosen"),
-    [((0.9, 0.8), 2), ((1.0, 0.999), 0), ((1.3, None), 0), ((None, 0.5), 2)],
+    ("others", "again", "chosen"),
+    [
+        ((0.9, 0.8), 0.8, 2),
+        ((1.0, 0.999), 0.999, 0),
+        ((1.3, None), None, 0),
+        ((None, 0.5), 0.5, 2),
+        # The fastest was so by luck.
+        ((0.9, 0.8), 1.01, 0),
+        # It ran once, and not again.
+        ((0.9, 0.8), None, 0),
+    ],
 )
 def test_what_is_not_faster_is_not_taken(
     net: Path,
     monkeypatch: pytest.MonkeyPatch,
     others: tuple[float | None, ...],
+    again: float | None,
     chosen: int,
 ) -> None:
-    times = [1.0, *others]
+    times, asked = [1.0, *others], list[int]()
 
-    def measured(model: Any, backend: str, finalists: Any, *more: Any) -> Any:
-        return [
-            timing(1.0, "it broke") if one is None else timing(one)
-            for one in times[: len(finalists)]
-        ]
+    def measured(programs: Any, *more: Any) -> Any:
+        asked.append(len(programs))
+        told = times[: len(programs)] if len(asked) == 1 else [1.0, again]
+        return [timing(1.0, "it broke") if one is None else timing(one) for one in told]
 
     monkeypatch.setattr(tuning, "FINALISTS", 2)
     monkeypatch.setattr(tuning, "UNJUDGED", 0)
@@ -220,6 +229,10 @@ def test_what_is_not_faster_is_not_taken(
     found = tune(net, "numpy", budget_seconds=2)
     assert found.chosen == chosen
     assert found.spec == found.trials[chosen].spec
+    fast = any(one is not None and one < 1 for one in others)
+    assert asked == ([3, 2] if fast else [3])
+    told = [trial.again for trial in found.trials if trial.again]
+    assert [one[0] for one in told] == ([again] if fast and again else [])
 
 
 def test_a_model_that_cannot_run_is_one_line(
