@@ -54,12 +54,22 @@ def images(seed: int, count: int = 64) -> Any:
     return rng.standard_normal((count, 3, 4, 4)).astype(np.float32)
 
 
-def on_onnxruntime(proto: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
+def on_onnxruntime(
+    proto: onnx.ModelProto, inputs: dict[str, Any], saturates: bool
+) -> list[Any]:
+    """
+    As it is written; where products of integers saturate, by those that do not.
+
+    One of its optimizations makes them so.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.graph_optimization_level = level
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_DISABLE_ALL
+    if saturates and any("Integer" in node.op_type for node in proto.graph.node):
+        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
+        options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
     return session.run(None, inputs)
 
@@ -75,6 +85,8 @@ class Quantized:
     before: Model
     model: Model
     runs: list[PassRun]
+    saturates: bool = False
+    """See the fixture of this name."""
 
     @property
     def kinds(self) -> Counter[str]:
@@ -89,12 +101,12 @@ class Quantized:
         """On NumPy before, and on NumPy and ONNX Runtime after."""
         (wanted,) = on_numpy(self.before, inputs)
         (found,) = on_numpy(self.model, inputs)
-        (theirs,) = on_onnxruntime(to_proto(self.model), inputs)
+        (theirs,) = on_onnxruntime(to_proto(self.model), inputs, self.saturates)
         return wanted, found, theirs
 
 
 @pytest.fixture(name="quantized")
-def quantized_fixture(tmp_path: Path) -> Callable[..., Quantized]:
+def quantized_fixture(tmp_path: Path, saturates: bool) -> Callable[..., Quantized]:
     """
     ``quantized(spec, proto=network(), data=(images,))``: a model after `spec`.
 
@@ -114,6 +126,6 @@ def quantized_fixture(tmp_path: Path) -> Callable[..., Quantized]:
             path = tmp_path / "calibration.npz"
             calibrated(model, Batches(tuple(batches)), second=True).save(path)
             rest = rest.replace("CALIBRATION", f'"{path}"')
-        return Quantized(before, model, run_pipeline(model, rest))
+        return Quantized(before, model, run_pipeline(model, rest), saturates)
 
     return run
