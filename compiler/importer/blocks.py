@@ -18,7 +18,8 @@ from ...dialects.onnx import OnnxOp
 from ...dialects.onnx.blocks import BLOCK, LARGER, SMALLER, block_size
 from ...dialects.onnx.types import static_shape
 
-CONV = "microsoft_nchwc.Conv"
+BLOCKED = "microsoft_nchwc."
+"""What the names of operators on blocked tensors begin with."""
 
 
 def note_blocks(module: ModuleOp) -> None:
@@ -32,7 +33,7 @@ def note_blocks(module: ModuleOp) -> None:
 def _weights(module: ModuleOp) -> Iterator[tuple[OnnxOp, tuple[int, ...]]]:
     """The blocked convolutions and the shapes of their weights."""
     for op in module.walk():
-        if isinstance(op, OnnxOp) and op.name == CONV:
+        if isinstance(op, OnnxOp) and op.name == f"{BLOCKED}Conv":
             weight = static_shape(op.operands[1].type)
             # The kernel refuses what is no whole block.
             if weight is not None and weight[0] % SMALLER == 0:
@@ -54,6 +55,5 @@ def _is_small(op: OnnxOp, weight: tuple[int, ...]) -> bool:
 
 def _is_blocked(value: SSAValue) -> bool:
     """Whether an operator leaves `value` in blocks."""
-    blocked = CONV.partition(".")[0] + "."
     name = value.owner.name if isinstance(value.owner, OnnxOp) else ""
-    return name.startswith(blocked) and not name.endswith("ReorderOutput")
+    return name.startswith(BLOCKED) and name != f"{BLOCKED}ReorderOutput"
