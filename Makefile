@@ -10,12 +10,15 @@
 #                 memory and its limits, time beside other runtimes; writes docs/*.md
 #   make cost-model  what the cost model is worth on families held out, and what tuning
 #                 finds; writes docs/cost-model.md and docs/tuning.md
+#   make upgrade  the newest release of everything that is tested with: constraints.txt
 #   make fuzz     20,000 hostile model files: each imports or is refused in one line;
 #                 5,000 random graphs: NumPy, JAX and the reference evaluator agree
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# At the versions that the whole suite has passed with: a release elsewhere fails no test here.
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 DEV := $(VENV)/.installed-dev
 RUN := $(VENV)/.installed
 FUZZ ?= 20000
@@ -24,7 +27,7 @@ GRAPHS ?= 5000
 SHARED := ../shared/models
 LARGE ?=
 
-.PHONY: demo test test-browser check coverage bench cost-model fuzz format stub clean
+.PHONY: demo test test-browser check coverage bench cost-model fuzz format stub upgrade clean
 
 demo: $(RUN)
 	@echo "make demo: compiling resnet50 (onnx's own file, seeded weights) with both backends"
@@ -43,7 +46,7 @@ test-browser: $(DEV)
 	@$(CHROMIUM) || { [ "$$(id -u)" = 0 ] && { $(APT); } >/dev/null 2>&1 && $(CHROMIUM); } || \
 	  { echo "make test-browser: found no chromium and chromedriver, and could not" \
 	    "install them (apt-get install chromium chromium-driver)" >&2; exit 1; }
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,report,browser]'
+	$(INSTALL) -e '.[dev,report,browser]'
 	$(BIN)/python -m pytest -n 0 -q -m browser tests/browser
 
 check: $(DEV)
@@ -62,7 +65,7 @@ bench: $(DEV)
 	@echo "make bench: tests/bench with its 3 GB model, docs/graph-size.md," \
 	  "docs/memory.md, docs/quantization.md, docs/sparsity.md, docs/benchmarks.md; needs 8 GB of disk," \
 	  "about half an hour and a quiet machine"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,bench]'
+	$(INSTALL) -e '.[dev,bench]'
 	$(BIN)/python -m pytest -n 0 -q tests/bench
 	@[ -f $(SHARED)/make_light.py ] || \
 	  { echo "make bench: found no $(SHARED): no models to time" >&2; exit 1; }
@@ -101,15 +104,24 @@ format: $(DEV)
 stub: $(DEV)
 	$(BIN)/python -m sardonyx.dialects.onnx.stub
 
+# The newest of everything; then it is for the tests to say whether that works. ONNX Runtime's
+# new operators go to dialects/onnx/contrib.txt.
+upgrade:
+	rm -rf build/upgrade && $(PYTHON) -m venv build/upgrade
+	build/upgrade/bin/python -m pip install -q --disable-pip-version-check \
+	  -e '.[bench,browser,dev,images,report,tune]'
+	build/upgrade/bin/python -m pip freeze --exclude-editable > build/constraints.txt
+	mv build/constraints.txt constraints.txt && rm -rf build/upgrade
+
 # The package alone is enough to run; what develops it is installed when it is needed.
-$(RUN): pyproject.toml
+$(RUN): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(INSTALL) -e .
 	@touch $@
 
-$(DEV): pyproject.toml
+$(DEV): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	@touch $@ $(RUN)
 
 clean:

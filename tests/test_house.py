@@ -1,12 +1,15 @@
 """The house's rules: which way imports point, what is confined, what is generated."""
 
 import ast
+import itertools
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -111,6 +114,22 @@ def test_every_package_is_installed():
     }
     # Which has data alone.
     assert listed == found | {"sardonyx.targets"}
+
+
+def test_everything_installed_has_its_version():
+    """A release of another project reaches our tests when we say so: `make upgrade`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        canonicalize_name(requirement.name)
+        for text in (
+            *project["dependencies"],
+            *itertools.chain(*project["optional-dependencies"].values()),
+        )
+        for requirement in [Requirement(text)]
+    }
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines)
+    assert wanted <= {canonicalize_name(name) for name in pinned}
 
 
 @pytest.mark.parametrize("folder", ["backends", "compiler", "dialects", "passes"])

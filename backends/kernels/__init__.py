@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from . import (
     categories,
     contrib_attention,
+    contrib_experts,
     contrib_fused,
     contrib_grouped,
     contrib_nchwc,
@@ -60,6 +61,7 @@ Kernel: TypeAlias = Callable[..., Any]
 _FAMILIES = (
     categories,
     contrib_attention,
+    contrib_experts,
     contrib_fused,
     contrib_grouped,
     contrib_nchwc,

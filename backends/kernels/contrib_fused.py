@@ -339,105 +339,6 @@ def conv_transpose_with_dynamic_pads(
     )
 
 
-# --- mixture of experts ---
-
-
-def mixture(xp: Any, probabilities: Array, k: int, normalize: int) -> Array:
-    """
-    The weight of every expert for every row: the softmax of the router's logits at the
-    `k` largest, 0 elsewhere; summing to one if `normalize`.
-    """
-    weights = softmax(xp, widened(xp, probabilities), -1)
-    order = xp.argsort(-weights, axis=-1, stable=True)
-    rank = xp.argsort(order, axis=-1, stable=True)
-    kept = xp.where(rank < k, weights, 0)
-    return kept / xp.sum(kept, axis=-1, keepdims=True) if normalize else kept
-
-
-def swiglu(
-    xp: Any, gate: Array, linear: Array, alpha: float, beta: float, limit: float | None
-) -> Array:
-    """``g * sigmoid(alpha * g) * (l + beta)``, both clamped by `limit` first."""
-    if limit is not None:
-        gate, linear = xp.minimum(gate, limit), xp.clip(linear, -limit, limit)
-    return gate / (1 + xp.exp(-alpha * gate)) * (linear + beta)
-
-
-def expert_activation(xp: Any, x: Array, name: str) -> Array:
-    """The activation of an expert's first layer; ONNX Runtime's gelu is by tanh."""
-    if name == "gelu":
-        return plain_gelu(xp, x, "tanh")
-    names = {"relu": "Relu", "silu": "Silu", "identity": None}
-    if name not in names:
-        raise ValueError(f"found activation_type {name!r}, wanted gelu or {[*names]}")
-    return activated(xp, x, names[name], ())
-
-
-def mixture_of_experts(
-    xp: Any,
-    x: Array,
-    router_probs: Array,
-    fc1_experts_weights: Array,
-    fc1_experts_bias: Array | None = None,
-    fc2_experts_weights: Array = None,
-    fc2_experts_bias: Array | None = None,
-    fc3_experts_weights: Array | None = None,
-    fc3_experts_bias: Array | None = None,
-    activation_alpha: float = 1.0,
-    activation_beta: float = 0.0,
-    activation_type: str = "relu",
-    k: int = 1,
-    normalize_routing_weights: int = 0,
-    swiglu_fusion: int = 0,
-    swiglu_limit: float | None = None,
-    use_sparse_mixer: int = 0,
-) -> Array:
-    """
-    Each row through its `k` best experts (Shazeer et al. 2017), two layers each.
-
-    Weights are ``[experts, outputs, inputs]``. With a third layer, or two in the first
-    one (`swiglu_fusion`), the activation gates it.
-    """
-    if use_sparse_mixer:
-        raise ValueError("found use_sparse_mixer 1, wanted 0")
-    rows = widened(xp, x).reshape(-1, x.shape[-1])
-    weights = mixture(xp, router_probs, k, normalize_routing_weights)
-    total: Any = 0
-    for e in range(fc1_experts_weights.shape[0]):
-        first = layer(xp, rows, fc1_experts_weights, fc1_experts_bias, e)
-        if activation_type == "swiglu":
-            if swiglu_fusion == 1:
-                gate, linear = first[:, 0::2], first[:, 1::2]
-            elif swiglu_fusion == 2:
-                half = first.shape[1] // 2
-                gate, linear = first[:, :half], first[:, half:]
-            else:
-                gate = first
-                linear = layer(xp, rows, fc3_experts_weights, fc3_experts_bias, e)
-            hidden = swiglu(
-                xp, gate, linear, activation_alpha, activation_beta, swiglu_limit
-            )
-        else:
-            hidden = expert_activation(xp, first, activation_type)
-            if fc3_experts_weights is not None:
-                hidden = hidden * layer(
-                    xp, rows, fc3_experts_weights, fc3_experts_bias, e
-                )
-        y = layer(xp, hidden, fc2_experts_weights, fc2_experts_bias, e)
-        total = total + y * weights[:, e : e + 1]
-    return total.reshape(x.shape).astype(x.dtype)
-
-
-def layer(
-    xp: Any, x: Array, weights: Array | None, bias: Array | None, expert: int
-) -> Array:
-    """``x @ weights[expert]^T + bias[expert]``."""
-    if weights is None:
-        raise ValueError("found no weights of the third layer, wanted them for swiglu")
-    y = xp.matmul(x, widened(xp, weights[expert]).T)
-    return y if bias is None else y + widened(xp, bias[expert])
-
-
 KERNELS: dict[str, Callable[..., Any]] = {
     "microsoft.BiasAdd": bias_add,
     "microsoft.BiasGelu": bias_gelu,
@@ -451,7 +352,6 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "microsoft.FusedMatMulActivation": fused_matmul_activation,
     "microsoft.Gelu": gelu,
     "microsoft.GemmFastGelu": gemm_fast_gelu,
-    "microsoft.MoE": mixture_of_experts,
     "microsoft.NhwcConv": nhwc_conv,
     "microsoft.NhwcFusedConv": nhwc_fused_conv,
     "microsoft.QuickGelu": quick_gelu,

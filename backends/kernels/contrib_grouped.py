@@ -71,13 +71,20 @@ def grouped_parts(
 
 
 def filled_cache(
-    xp: Any, past: Array | None, new: Array, starts: Array, size: int
+    xp: Any,
+    past: Array | None,
+    new: Array,
+    starts: Array,
+    size: int,
+    counts: Array | None = None,
 ) -> Array:
     """
-    A cache of `size` rows: those of `past` before each sequence's start, then `new`.
+    A cache of `size` rows: those of `past` before each sequence's start, then `new`, of
+    which the first `counts` count.
     """
     place = xp.arange(size)[None] - starts[:, None]
-    inside = (place >= 0) & (place < new.shape[2])
+    inside = place < (new.shape[2] if counts is None else counts[:, None])
+    inside = inside & (place >= 0)
     index = xp.clip(place, 0, new.shape[2] - 1)[:, None, :, None]
     moved = xp.take_along_axis(new, index, axis=2)
     kept = xp.zeros(moved.shape, new.dtype)
@@ -196,13 +203,16 @@ def group_query_attention(
     v_scale: Array | None = None,
     q_norm_weight: Array | None = None,
     k_norm_weight: Array | None = None,
+    query_seqlens: Array | None = None,
     causal: int = 1,
     do_rotary: int | None = None,
+    k_norm_epsilon: float | None = None,
     k_quant_type: str = "NONE",
     kv_cache_bit_width: int | None = None,
     kv_num_heads: int = 1,
     local_window_size: int = -1,
     num_heads: int = 1,
+    q_norm_epsilon: float | None = None,
     qk_norm_epsilon: float = 9.999999974752427e-07,
     qk_output: int = 0,
     rotary_interleaved: int | None = None,
@@ -223,6 +233,9 @@ def group_query_attention(
     A cache may be quantized, by one scale or one per head and element; queries then see
     the new keys and values as the cache has them. `q_norm_weight` and `k_norm_weight`
     scale heads of root mean square 1, before their positions turn them.
+
+    Of sequences padded on the right `query_seqlens` counts the tokens: they alone enter
+    the cache, and the other rows of the result mean nothing.
     """
     bits = kv_cache_bit_width or 0
     k_by = scale_of_cache(k_quant_type, k_scale, bits)
@@ -231,12 +244,15 @@ def group_query_attention(
         raise ValueError("found sliding_window_cache 1, wanted a cache of full length")
     if seqlens_k is None or total_sequence_length is None:
         raise ValueError("found no lengths of sequences, wanted both")
+    if query_seqlens is not None and (past_key is None or not causal):
+        raise ValueError("found query_seqlens, wanted a past and causal 1 with it")
     q, k, v = grouped_parts(query, key, value, num_heads, kv_num_heads)
-    q = normed(xp, q, q_norm_weight, qk_norm_epsilon)
-    k = normed(xp, k, k_norm_weight, qk_norm_epsilon)
+    q = normed(xp, q, q_norm_weight, q_norm_epsilon or qk_norm_epsilon)
+    k = normed(xp, k, k_norm_weight, k_norm_epsilon or qk_norm_epsilon)
     length, total = q.shape[2], int(total_sequence_length.item())
-    first = length == total
-    starts = (seqlens_k.reshape(-1) + (1 - length)).astype(xp.int64)
+    first = length == total and query_seqlens is None
+    counts = length if query_seqlens is None else query_seqlens.reshape(-1)
+    starts = (seqlens_k.reshape(-1) + (1 - counts)).astype(xp.int64)
     if first:
         starts = xp.zeros_like(starts)
     if do_rotary and cos_cache is not None and sin_cache is not None:
@@ -246,9 +262,10 @@ def group_query_attention(
         q = rotated(xp, q, cos_cache, sin_cache, places, mixed, None, size)
         k = rotated(xp, k, cos_cache, sin_cache, places, mixed, None, size)
     rows = total if past_key is None else max(total, past_key.shape[2])
-    k = filled_cache(xp, past_key, coded(xp, k, k_by, bits, past_key), starts, rows)
-    v = coded(xp, v, v_by, bits, past_value)
-    v = filled_cache(xp, past_value, v, starts, rows)
+    k, v = coded(xp, k, k_by, bits, past_key), coded(xp, v, v_by, bits, past_value)
+    new = None if query_seqlens is None else counts
+    k = filled_cache(xp, past_key, k, starts, rows, new)
+    v = filled_cache(xp, past_value, v, starts, rows, new)
     sink = head_sink
     if sink is None and smooth_softmax > 0:
         sink = xp.zeros((num_heads,), xp.float32)

@@ -295,8 +295,17 @@ def all_finite(
     return xp.logical_not(found)
 
 
-def gated_add(xp: Any, x: Array, y: Array, gate: Array) -> Array:
-    """``x + y * gate``, the product rounded first."""
+def gated_add(
+    xp: Any, x: Array, y: Array, gate: Array, gate_weight: Array | None = None
+) -> Array:
+    """
+    ``x + y * gate``, the product rounded first; with a weight the gate is the sigmoid
+    of ``gate @ gate_weight``, each step rounded to the type of `x`.
+    """
+    if gate_weight is not None:
+        logits = xp.matmul(widen(gate), widen(gate_weight)).astype(x.dtype)
+        with np.errstate(over="ignore"):
+            gate = (1 / (1 + xp.exp(-widen(logits)))).astype(x.dtype)
     return x + y * gate
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .contrib_fused import mixture_of_experts
+from .contrib_experts import mixture_of_experts
 from .convolution import widened
 
 Array: TypeAlias = Any
@@ -265,6 +265,7 @@ def quantized_mixture_of_experts(
     quant_type: str = "int",
     swiglu_fusion: int = 0,
     swiglu_limit: float | None = None,
+    swiglu_limit_after_activation: int = 0,
     use_sparse_mixer: int = 0,
     weights_prepacked: int = -1,
 ) -> Array:
@@ -304,6 +305,7 @@ def quantized_mixture_of_experts(
             1,
             swiglu_fusion,
             swiglu_limit,
+            swiglu_limit_after_activation,
             use_sparse_mixer,
         )
 

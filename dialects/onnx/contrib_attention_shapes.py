@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from .contrib_sizes import number, part, plus, times
 from .dims import Dim
 from .facts import Facts
 from .types import Shape
-
-
-def _number(facts: Facts, name: str) -> Dim | None:
-    value = facts.attribute(name)
-    return Dim.of(value) if value else None
-
-
-def _times(a: Dim | None, b: Dim | None) -> Dim | None:
-    return None if a is None or b is None else a * b
-
-
-def _part(a: Dim | None, b: Dim | None) -> Dim | None:
-    return None if a is None or b is None else a // b
-
-
-def _sum(a: Dim | None, b: Dim | None) -> Dim | None:
-    return None if a is None or b is None else a + b
 
 
 def _projected(past: int) -> Callable[[Facts], Sequence[Shape | None]]:
@@ -36,10 +20,10 @@ def _projected(past: int) -> Callable[[Facts], Sequence[Shape | None]]:
         if x is None or w is None or len(x) != 3:
             return [None, None]
         sizes = facts.attribute("qkv_hidden_sizes")
-        third = _part(w[1], Dim.of(3))
+        third = part(w[1], Dim.of(3))
         hidden = Dim.of(sizes[2]) if sizes else third
-        heads = _number(facts, "num_heads")
-        size = _part(Dim.of(sizes[1]) if sizes else third, heads)
+        heads = number(facts, "num_heads")
+        size = part(Dim.of(sizes[1]) if sizes else third, heads)
         return [(x[0], x[1], hidden), _present(facts, past, x, heads, size)]
 
     return rule
@@ -53,7 +37,7 @@ def _present(
         return before
     length = x[1]
     if facts.present(past):
-        length = None if before is None else _sum(before[3], x[1])
+        length = None if before is None else plus(before[3], x[1])
     return (Dim.of(2), x[0], heads, length, size)
 
 
@@ -61,11 +45,11 @@ def _multi_head(facts: Facts) -> Sequence[Shape | None]:
     query = facts.shape(0)
     if query is None:
         return [None] * 4
-    heads = _number(facts, "num_heads")
-    size = query[4] if len(query) == 5 else _part(query[2], heads)
+    heads = number(facts, "num_heads")
+    size = query[4] if len(query) == 5 else part(query[2], heads)
     hidden, length = _values(facts, query, heads, size)
     total, stored = _cached(facts, 6, 8, length)
-    value = _part(hidden, heads)
+    value = part(hidden, heads)
     return [
         (query[0], query[1], hidden),
         (query[0], heads, stored, size),
@@ -79,15 +63,15 @@ def _values(
 ) -> tuple[Dim | None, Dim | None]:
     """The hidden size of the values, and how many there are."""
     if not facts.present(1):
-        return _times(heads, size), query[1]
+        return times(heads, size), query[1]
     key = facts.shape(1)
     if not facts.present(2):
-        return _times(heads, size), None if key is None else key[1]
+        return times(heads, size), None if key is None else key[1]
     value = facts.shape(2)
     if value is None:
         return None, None
     if len(value) == 4:
-        return _times(heads, value[3]), value[2]
+        return times(heads, value[3]), value[2]
     return value[2], value[1]
 
 
@@ -102,7 +86,7 @@ def _cached(
         return None, None
     if facts.present(shared):
         return None, before[2]
-    total = _sum(before[2], length)
+    total = plus(before[2], length)
     return total, total
 
 
@@ -110,16 +94,16 @@ def _decoder_masked(facts: Facts) -> Sequence[Shape | None]:
     query = facts.shape(0)
     if query is None:
         return [None] * 4
-    heads = _number(facts, "num_heads")
+    heads = number(facts, "num_heads")
     packed = not facts.present(1)
-    hidden = _part(query[2], Dim.of(3)) if packed else query[2]
+    hidden = part(query[2], Dim.of(3)) if packed else query[2]
     out, length = hidden, query[1]
     if not packed:
-        out, length = _values(facts, query, heads, _part(hidden, heads))
+        out, length = _values(facts, query, heads, part(hidden, heads))
     total, stored = _cached(facts, 5, 7, length)
-    state = (query[0], heads, stored, _part(hidden, heads))
+    state = (query[0], heads, stored, part(hidden, heads))
     result = (query[0], query[1], out)
-    value = (*state[:3], _part(out, heads))
+    value = (*state[:3], part(out, heads))
     return [result, state, value, (query[0], heads, query[1], total)]
 
 
@@ -127,11 +111,11 @@ def _grouped(facts: Facts) -> Sequence[Shape | None]:
     query = facts.shape(0)
     if query is None:
         return [None] * 4
-    heads, groups = _number(facts, "num_heads"), _number(facts, "kv_num_heads")
+    heads, groups = number(facts, "num_heads"), number(facts, "kv_num_heads")
     all_heads = heads
     if not facts.present(1) and heads is not None and groups is not None:
         all_heads = heads + groups + groups
-    size = _part(query[2], all_heads)
+    size = part(query[2], all_heads)
     values = facts.values(6)
     total = values[0] if values else None
     stored = total
@@ -147,20 +131,20 @@ def _grouped(facts: Facts) -> Sequence[Shape | None]:
     states: list[Shape] = []
     for kind in ("k_quant_type", "v_quant_type"):
         halved = packed and facts.attribute(kind, "NONE") != "NONE"
-        held = _part(size, Dim.of(2)) if halved else size
+        held = part(size, Dim.of(2)) if halved else size
         states.append((query[0], groups, stored, held))
     scores = (query[0], heads, query[1], total)
-    return [(query[0], query[1], _times(heads, size)), *states, scores]
+    return [(query[0], query[1], times(heads, size)), *states, scores]
 
 
 def _sparse(facts: Facts) -> Sequence[Shape | None]:
     query = facts.shape(0)
-    heads, groups = _number(facts, "num_heads"), _number(facts, "kv_num_heads")
+    heads, groups = number(facts, "num_heads"), number(facts, "kv_num_heads")
     states = [facts.shape(3), facts.shape(4)]
     if query is None or heads is None or groups is None:
         return [None, *states]
     count = heads if facts.present(1) else heads + groups + groups
-    hidden = _times(heads, _part(query[2], count))
+    hidden = times(heads, part(query[2], count))
     return [(query[0], query[1], hidden), *states]
 
 
@@ -169,7 +153,7 @@ def _packed(facts: Facts) -> Sequence[Shape | None]:
     if x is None or w is None:
         return [None]
     sizes = facts.attribute("qkv_hidden_sizes")
-    hidden = Dim.of(sizes[2]) if sizes else _part(w[1], Dim.of(3))
+    hidden = Dim.of(sizes[2]) if sizes else part(w[1], Dim.of(3))
     return [(x[0], hidden)]
 
 
@@ -179,8 +163,8 @@ def _packed_multi_head(facts: Facts) -> Sequence[Shape | None]:
         return [None]
     if facts.present(2):
         return [(query[0], None if value is None else value[1])]
-    heads = _number(facts, "num_heads")
-    return [(query[0], _times(heads, query[3]) if len(query) == 4 else None)]
+    heads = number(facts, "num_heads")
+    return [(query[0], times(heads, query[3]) if len(query) == 4 else None)]
 
 
 def _position_bias(facts: Facts) -> Sequence[Shape | None]:

@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 from .base import SCHEMAS
 from .contrib_attention_shapes import ATTENTION_SHAPES
+from .contrib_decoder_shapes import DECODER_SHAPES
+from .contrib_sizes import size_of
 from .dims import Dim, broadcast
 from .facts import Facts, inferred_by_onnx, like
 from .types import ELEMENT_TYPES, Shape, shape_of
@@ -62,11 +64,6 @@ def _as(name: str, *places: int) -> Rule:
     return rule
 
 
-def _size(shape: Shape | None, axis: int) -> Dim | None:
-    """A size of a shape, unknown if the shape is."""
-    return shape[axis] if shape else None
-
-
 # --- matrix products ---
 
 
@@ -113,8 +110,8 @@ def _packed_matmul(facts: Facts) -> Sequence[Shape | None]:
 def _gemm(a: int, b: int) -> Rule:
     def rule(facts: Facts) -> Sequence[Shape | None]:
         left, right = facts.shape(a), facts.shape(b)
-        rows = _size(left, -1 if facts.attribute("transA", 0) else 0)
-        columns = _size(right, 0 if facts.attribute("transB", 0) else -1)
+        rows = size_of(left, -1 if facts.attribute("transA", 0) else 0)
+        columns = size_of(right, 0 if facts.attribute("transB", 0) else -1)
         return [(rows, columns)]
 
     return rule
@@ -256,7 +253,7 @@ def _signal(facts: Facts) -> Sequence[Shape | None]:
 
 
 def _pairs(facts: Facts) -> Sequence[Shape | None]:
-    return [(_size(facts.shape(0), 0), _size(facts.shape(1), 0))]
+    return [(size_of(facts.shape(0), 0), size_of(facts.shape(1), 0))]
 
 
 def _windows(facts: Facts) -> Sequence[Shape | None]:
@@ -377,7 +374,7 @@ _FIRST = (
     "DequantizeWithOrder FastGelu GatedAdd GatedRMSNorm Gelu GroupNorm Inverse "
     "MurmurHash3 QLinearLeakyRelu QLinearSigmoid QLinearSoftmax QOrderedGelu "
     "QOrderedLayerNormalization QuantizeLinear QuantizeWithOrder QuickGelu "
-    "RotaryEmbedding ScaledSiLU Trilu MoE QMoE"
+    "RotaryEmbedding ScaledSiLU Trilu MoE MoEPacked QMoE"
 )
 
 _MICROSOFT: dict[str, Rule] = {
@@ -387,6 +384,7 @@ _MICROSOFT: dict[str, Rule] = {
     "ComplexMul": _broadcast(0, 1),
     "ComplexMulConj": _broadcast(0, 1),
     "ConvTransposeWithDynamicPads": _transposed,
+    "ConvStateReplay": _same(2),
     "CropAndResize": _crop_and_resize,
     "DynamicQuantizeLSTM": _states,
     "DynamicQuantizeMatMul": _matmul(0, 1),
@@ -397,6 +395,7 @@ _MICROSOFT: dict[str, Rule] = {
     "FusedGemm": _gemm(0, 1),
     "FusedMatMul": _fused_matmul,
     "FusedMatMulActivation": _fused_matmul,
+    "GatedDeltaNetStateReplay": _same(2),
     "GatherBlockQuantized": _gathered_blocks,
     "GatherND": _as("onnx.GatherND", 0, 1),
     "GemmFastGelu": _matmul(0, 1),
@@ -408,6 +407,8 @@ _MICROSOFT: dict[str, Rule] = {
     "MatMulInteger16": _matmul(0, 1),
     "MatMulIntegerToFloat": _matmul(0, 1),
     "MatMulNBits": _packed_matmul,
+    "MatMulNBitsQLoRA": _packed_matmul,
+    "MatMulPacked": _packed_matmul,
     "MaxpoolWithMask": _as("onnx.MaxPool", 0),
     "MulInteger": _broadcast(0, 2),
     "NGramRepeatBlock": _same(1),
@@ -454,6 +455,7 @@ SHAPES: Mapping[str, Rule] = {
     "onnx.SimplifiedLayerNormalization": _simplified,
     **{f"microsoft.{name}": rule for name, rule in _MICROSOFT.items()},
     **{f"microsoft.{name}": rule for name, rule in ATTENTION_SHAPES.items()},
+    **{f"microsoft.{name}": rule for name, rule in DECODER_SHAPES.items()},
     **{f"microsoft_nchwc.{name}": rule for name, rule in _NCHWC.items()},
 }
 """The rule of every op whose shapes are known."""

@@ -108,6 +108,19 @@ def _numbered(facts: Facts) -> Attribute:
     return {1: f32, 10: f16, 16: bf16}[facts.attribute("dtype", 1)]
 
 
+def _output_type(facts: Facts) -> Attribute | None:
+    """What the attribute `output_dtype` says, bfloat16 by default."""
+    return ELEMENT_TYPES.get(ELEMENT_NAMES.get(facts.attribute("output_dtype", 16), ""))
+
+
+def _narrow(facts: Facts) -> Attribute:
+    return f16 if facts.attribute("output_fp16", 0) else bf16
+
+
+def _attended(facts: Facts) -> Attribute | None:
+    return bf16 if facts.attribute("output_bf16", 0) else _of(0)(facts)
+
+
 def _gemm(facts: Facts) -> Attribute | None:
     return f32 if not facts.present(7) else _of(8, 0)(facts)
 
@@ -132,6 +145,10 @@ _ELEMENTS: Mapping[tuple[str, int], Callable[[Facts], Attribute | None]] = {
     ("microsoft.DecoderMaskedMultiHeadAttention", 3): _real,
     ("microsoft.DequantizeBFP", 0): _numbered,
     ("microsoft.DequantizeWithOrder", 0): _of(1),
+    ("microsoft.DynamicSparseAttention", 0): _attended,
+    ("microsoft.DynamicSparseAttention", 1): _of(3, 0),
+    ("microsoft.DynamicSparseAttention", 2): _of(4, 0),
+    ("microsoft.GatherPacked", 0): _output_type,
     ("microsoft.GemmFloat8", 0): _numbered,
     ("microsoft.GridSample", 0): _of(0),
     ("microsoft.GroupQueryAttention", 1): _cached(3, "k_quant_type"),
@@ -142,5 +159,6 @@ _ELEMENTS: Mapping[tuple[str, int], Callable[[Facts], Attribute | None]] = {
     ("microsoft.MurmurHash3", 0): _hashed,
     ("microsoft.QGemm", 0): _gemm,
     ("microsoft.QuantizeLinear", 0): _quantized,
+    ("microsoft.RMSNormRotary", 0): _narrow,
     ("microsoft.ReduceSumInteger", 0): _integers,
 }

@@ -1947,13 +1947,19 @@ class MicrosoftCausalConvWithStateOp(OnnxOp):
     weight: SSAValue
     bias: SSAValue
     past_state: SSAValue
+    state_update_capacity: IntegerAttr[Any]
     state_window: IntegerAttr[Any]
+    state_length: IntegerAttr[Any]
+    state_channels_last: IntegerAttr[Any]
     ndim: IntegerAttr[Any]
+    input_channel_offset: IntegerAttr[Any]
     dilation: IntegerAttr[Any]
+    input_channels: IntegerAttr[Any]
     channels_last: IntegerAttr[Any]
     activation: StringAttr
     output: OpResult
     present_state: OpResult
+    state_update: OpResult
 
 class MicrosoftComplexMulOp(OnnxOp):
     """Product of complex numbers held as pairs in the last axis."""
@@ -1966,6 +1972,14 @@ class MicrosoftComplexMulConjOp(OnnxOp):
     A: SSAValue
     B: SSAValue
     C: OpResult
+
+class MicrosoftConvStateReplayOp(OnnxOp):
+    """History of a causal convolution after some of the captured inputs are kept."""
+    source_backing: SSAValue
+    capture_backing: SSAValue
+    destination_backing: SSAValue
+    metadata: SSAValue
+    destination_out: OpResult
 
 class MicrosoftConvTransposeWithDynamicPadsOp(OnnxOp):
     """ConvTranspose whose pads are an input."""
@@ -2133,22 +2147,27 @@ class MicrosoftDynamicSparseAttentionOp(OnnxOp):
     q_norm_weight: SSAValue
     k_norm_weight: SSAValue
     head_sink: SSAValue
-    selected_kv_source: StringAttr
-    scale: FloatAttr[Any] | None
-    rotary_interleaved: IntegerAttr[Any]
-    local_window_size: IntegerAttr[Any]
-    smooth_softmax: IntegerAttr[Any]
-    rotary_offset: IntegerAttr[Any]
-    is_causal: IntegerAttr[Any]
-    attention_mode: StringAttr
-    qk_norm_epsilon: FloatAttr[Any]
-    num_heads: IntegerAttr[Any]
-    do_rotary: IntegerAttr[Any]
-    auxiliary_kv_shared: IntegerAttr[Any]
+    committed_length: SSAValue
+    key_scale: SSAValue
+    value_scale: SSAValue
     kv_num_heads: IntegerAttr[Any]
+    auxiliary_kv_shared: IntegerAttr[Any]
+    do_rotary: IntegerAttr[Any]
+    num_heads: IntegerAttr[Any]
+    qk_norm_epsilon: FloatAttr[Any]
+    smooth_softmax: IntegerAttr[Any]
+    attention_mode: StringAttr
+    rotary_offset: IntegerAttr[Any]
+    local_window_size: IntegerAttr[Any]
+    output_bf16: IntegerAttr[Any]
+    rotary_interleaved: IntegerAttr[Any]
+    scale: FloatAttr[Any] | None
+    is_causal: IntegerAttr[Any]
+    selected_kv_source: StringAttr
     output: OpResult
     present_key: OpResult
     present_value: OpResult
+    validation_status: OpResult
 
 class MicrosoftDynamicTimeWarpingOp(OnnxOp):
     """The cheapest monotonic path through a matrix of costs."""
@@ -2259,6 +2278,7 @@ class MicrosoftGatedAddOp(OnnxOp):
     X: SSAValue
     Y: SSAValue
     gate: SSAValue
+    gate_weight: SSAValue
     output: OpResult
 
 class MicrosoftGatedDeltaNetOp(OnnxOp):
@@ -2278,12 +2298,21 @@ class MicrosoftGatedDeltaNetOp(OnnxOp):
     scale: FloatAttr[Any]
     update_rule: StringAttr
     qk_l2_norm: IntegerAttr[Any]
+    gate_lower_bound: FloatAttr[Any]
     gate_activation: StringAttr
     chunk_size: IntegerAttr[Any]
     beta_activation: StringAttr
     output: OpResult
     final_state: OpResult
     state_update: OpResult
+
+class MicrosoftGatedDeltaNetStateReplayOp(OnnxOp):
+    """State of GatedDeltaNet after some of its captured steps are kept."""
+    source_backing: SSAValue
+    capsule_backing: SSAValue
+    destination_backing: SSAValue
+    metadata: SSAValue
+    destination_out: OpResult
 
 class MicrosoftGatedRMSNormOp(OnnxOp):
     """Root-mean-square normalization times an activated gate."""
@@ -2322,6 +2351,15 @@ class MicrosoftGatherNDOp(OnnxOp):
     """GatherND with indices that hold the trailing axes too."""
     data: SSAValue
     indices: SSAValue
+    output: OpResult
+
+class MicrosoftGatherPackedOp(OnnxOp):
+    """Rows of a table whose weights are packed in blocks, dequantized."""
+    data: SSAValue
+    indices: SSAValue
+    packed_type: IntegerAttr[Any]
+    output_dtype: IntegerAttr[Any]
+    K: IntegerAttr[Any]
     output: OpResult
 
 class MicrosoftGeluOp(OnnxOp):
@@ -2400,11 +2438,14 @@ class MicrosoftGroupQueryAttentionOp(OnnxOp):
     v_scale: SSAValue
     q_norm_weight: SSAValue
     k_norm_weight: SSAValue
+    query_seqlens: SSAValue
     softcap: FloatAttr[Any] | None
+    smooth_softmax: IntegerAttr[Any]
+    sliding_window_cache: IntegerAttr[Any]
     kv_num_heads: IntegerAttr[Any]
     do_rotary: IntegerAttr[Any] | None
-    sliding_window_cache: IntegerAttr[Any]
     num_heads: IntegerAttr[Any]
+    k_norm_epsilon: FloatAttr[Any] | None
     v_quant_type: StringAttr
     qk_norm_epsilon: FloatAttr[Any]
     causal: IntegerAttr[Any]
@@ -2413,12 +2454,31 @@ class MicrosoftGroupQueryAttentionOp(OnnxOp):
     qk_output: IntegerAttr[Any]
     rotary_interleaved: IntegerAttr[Any] | None
     local_window_size: IntegerAttr[Any]
+    q_norm_epsilon: FloatAttr[Any] | None
     scale: FloatAttr[Any] | None
-    smooth_softmax: IntegerAttr[Any]
     output: OpResult
     present_key: OpResult
     present_value: OpResult
     output_qk: OpResult
+
+class MicrosoftHyperConnectionLowRankMixOp(OnnxOp):
+    """A block's input from several streams, mixed by gates of low rank."""
+    streams: SSAValue
+    norm_scale: SSAValue
+    down_weight: SSAValue
+    up_weight: SSAValue
+    inject_weight: SSAValue
+    prev_block_output: SSAValue
+    prev_post_gate: SSAValue
+    silu_alpha: FloatAttr[Any]
+    reduction_scale: FloatAttr[Any]
+    gate_mul: FloatAttr[Any]
+    gate_div: FloatAttr[Any]
+    epsilon: FloatAttr[Any]
+    num_branches: IntegerAttr[Any]
+    pre_output: OpResult
+    post_gate: OpResult
+    streams_out: OpResult
 
 class MicrosoftHyperConnectionPostMixOp(OnnxOp):
     """Residual streams mixed with a layer's output."""
@@ -2510,6 +2570,30 @@ class MicrosoftMRotaryEmbeddingOp(OnnxOp):
     interleaved: IntegerAttr[Any] | None
     mrope_section: DenseArrayBase[Any]
     output: OpResult
+
+class MicrosoftMamba2VerifyOp(OnnxOp):
+    """Mamba2's convolution, recurrence and normalization, with the state after each row."""
+    projection: SSAValue
+    conv_state: SSAValue
+    ssm_state: SSAValue
+    conv_weight: SSAValue
+    conv_bias: SSAValue
+    dt_bias: SSAValue
+    A_negative: SSAValue
+    D: SSAValue
+    norm_weight: SSAValue
+    state_row: SSAValue
+    head_dim: IntegerAttr[Any]
+    epsilon: FloatAttr[Any]
+    time_step_min: FloatAttr[Any]
+    d_state: IntegerAttr[Any]
+    n_groups: IntegerAttr[Any]
+    heads: IntegerAttr[Any]
+    Y: OpResult
+    conv_snapshots: OpResult
+    ssm_snapshots: OpResult
+    xbc: OpResult
+    readout: OpResult
 
 class MicrosoftMatMulBlockQuantizedFp4WeightOp(OnnxOp):
     """Product with a float4 matrix, scaled in blocks."""
@@ -2607,6 +2691,24 @@ class MicrosoftMatMulNBitsMlpOp(OnnxOp):
     Y: OpResult
     input_skip_bias_sum: OpResult
 
+class MicrosoftMatMulNBitsQLoRAOp(OnnxOp):
+    """MatMulNBits plus a quantized adapter of low rank."""
+    X: SSAValue
+    W: SSAValue
+    scales: SSAValue
+    lora_A: SSAValue
+    lora_A_scales: SSAValue
+    lora_B: SSAValue
+    lora_B_scales: SSAValue
+    lora_bits: IntegerAttr[Any]
+    block_size: IntegerAttr[Any]
+    bits: IntegerAttr[Any]
+    accuracy_level: IntegerAttr[Any]
+    lora_block_size: IntegerAttr[Any]
+    N: IntegerAttr[Any]
+    K: IntegerAttr[Any]
+    Y: OpResult
+
 class MicrosoftMatMulNBitsQkvOp(OnnxOp):
     """Query, key and value projections of few bits, after a normalization."""
     A: SSAValue
@@ -2632,6 +2734,17 @@ class MicrosoftMatMulNBitsQkvOp(OnnxOp):
     K_: OpResult
     V: OpResult
     input_skip_bias_sum: OpResult
+
+class MicrosoftMatMulPackedOp(OnnxOp):
+    """Product with the transpose of a matrix packed in blocks."""
+    A: SSAValue
+    B: SSAValue
+    global_scale: SSAValue
+    activation_type: StringAttr
+    packed_type: IntegerAttr[Any]
+    N: IntegerAttr[Any]
+    K: IntegerAttr[Any]
+    Y: OpResult
 
 class MicrosoftMaxpoolWithMaskOp(OnnxOp):
     """MaxPool where a mask says which elements count."""
@@ -2659,9 +2772,42 @@ class MicrosoftMoEOp(OnnxOp):
     swiglu_limit: FloatAttr[Any] | None
     normalize_routing_weights: IntegerAttr[Any]
     k: IntegerAttr[Any]
+    swiglu_limit_after_activation: IntegerAttr[Any]
     activation_type: StringAttr
     activation_beta: FloatAttr[Any]
     activation_alpha: FloatAttr[Any]
+    output: OpResult
+
+class MicrosoftMoEGroupRouterOp(OnnxOp):
+    """Experts' scores by a sigmoid, from the best groups of experts alone."""
+    logits: SSAValue
+    expert_bias: SSAValue
+    projection_weight: SSAValue
+    topk_group: IntegerAttr[Any]
+    router_sentinel: FloatAttr[Any]
+    n_group: IntegerAttr[Any]
+    group_topk: IntegerAttr[Any]
+    top_k: IntegerAttr[Any]
+    router_probs: OpResult
+    selection_scores: OpResult
+    router_weights: OpResult
+
+class MicrosoftMoEPackedOp(OnnxOp):
+    """MoE with experts packed in blocks."""
+    input: SSAValue
+    router_probs: SSAValue
+    gate_experts_weights: SSAValue
+    up_experts_weights: SSAValue
+    down_experts_weights: SSAValue
+    router_weights: SSAValue
+    routing_epsilon: FloatAttr[Any]
+    normalize_routing_weights: IntegerAttr[Any]
+    k: IntegerAttr[Any]
+    activation_type: StringAttr
+    gate_type: IntegerAttr[Any]
+    up_type: IntegerAttr[Any]
+    routed_scaling_factor: FloatAttr[Any]
+    down_type: IntegerAttr[Any]
     output: OpResult
 
 class MicrosoftMulIntegerOp(OnnxOp):
@@ -2810,9 +2956,15 @@ class MicrosoftPackedSparseAttentionIndexerOp(OnnxOp):
     past_state_lengths: SSAValue
     state_update_capture_count: SSAValue
     state_update_active: SSAValue
+    indexshare_mode: SSAValue
+    merged_indices: SSAValue
+    merged_counts: SSAValue
+    merged_status: SSAValue
     token_budget: IntegerAttr[Any] | None
     state_update_capacity: IntegerAttr[Any]
     scale: FloatAttr[Any] | None
+    max_output_entries: IntegerAttr[Any]
+    indexshare_state_policy: StringAttr
     index_topk: IntegerAttr[Any] | None
     head_weight_scale: FloatAttr[Any] | None
     epsilon: FloatAttr[Any]
@@ -2826,6 +2978,23 @@ class MicrosoftPackedSparseAttentionIndexerOp(OnnxOp):
     present_gate_buffer: OpResult
     present_state_lengths: OpResult
     state_update: OpResult
+    indexshare_status: OpResult
+    state_status: OpResult
+
+class MicrosoftPackedSparseAttentionIndexerMergeOp(OnnxOp):
+    """Union of selected keys and a range or more of them, in order."""
+    base_indices: SSAValue
+    base_counts: SSAValue
+    base_row_indices: SSAValue
+    range_starts: SSAValue
+    range_ends: SSAValue
+    additional_indices: SSAValue
+    additional_counts: SSAValue
+    policy_mode: StringAttr
+    max_output_entries: IntegerAttr[Any]
+    selected_indices: OpResult
+    selected_counts: OpResult
+    status: OpResult
 
 class MicrosoftPadOp(OnnxOp):
     """Pad of all axes by amounts given as an input."""
@@ -3090,6 +3259,7 @@ class MicrosoftQMoEOp(OnnxOp):
     fc1_act_block_scale: SSAValue
     fc2_act_block_scale: SSAValue
     weights_prepacked: IntegerAttr[Any]
+    swiglu_limit_after_activation: IntegerAttr[Any]
     accuracy_level: IntegerAttr[Any]
     fc2_expert_weight_bits: IntegerAttr[Any] | None
     activation_alpha: FloatAttr[Any]
@@ -3229,6 +3399,24 @@ class MicrosoftQuickGeluOp(OnnxOp):
     alpha: FloatAttr[Any]
     Y: OpResult
 
+class MicrosoftRMSNormRotaryOp(OnnxOp):
+    """Root-mean-square normalization of heads, then rotary embedding."""
+    X: SSAValue
+    scale: SSAValue
+    position_ids: SSAValue
+    cosine: SSAValue
+    sine: SSAValue
+    prefill_numerics: SSAValue
+    output_fp16: IntegerAttr[Any]
+    use_fp32_arithmetic: IntegerAttr[Any]
+    input_width: IntegerAttr[Any]
+    input_start: IntegerAttr[Any]
+    flatten_batch: IntegerAttr[Any]
+    epsilon: FloatAttr[Any]
+    rotary_embedding_dim: IntegerAttr[Any]
+    Y: OpResult
+    normalized_fp32: OpResult
+
 class MicrosoftRangeOp(OnnxOp):
     """Numbers from start to limit in steps of delta, by default one."""
     start: SSAValue
@@ -3287,6 +3475,18 @@ class MicrosoftRotaryEmbeddingOp(OnnxOp):
     is_packed_batching: IntegerAttr[Any] | None
     interleaved: IntegerAttr[Any] | None
     output: OpResult
+
+class MicrosoftRouterGateUpProjOp(OnnxOp):
+    """One product that gives a router's logits and a gated activation."""
+    X: SSAValue
+    W: SSAValue
+    limit: FloatAttr[Any]
+    activation_beta: FloatAttr[Any]
+    activation_alpha: FloatAttr[Any]
+    activation: StringAttr
+    router_size: IntegerAttr[Any]
+    router: OpResult
+    activated: OpResult
 
 class MicrosoftScaledSiLUOp(OnnxOp):
     """SiLU times a scale."""
@@ -3437,6 +3637,30 @@ class MicrosoftSparseToDenseMatMulOp(OnnxOp):
     alpha: FloatAttr[Any]
     Y: OpResult
 
+class MicrosoftSpeculativePrefixCommitOp(OnnxOp):
+    """Takes over the draft's tokens that the verifier accepted."""
+    next_tokens: SSAValue
+    input_ids: SSAValue
+    status: SSAValue
+    ctl: SSAValue
+    ctx_commit: SSAValue
+    prefixes: SSAValue
+    ptrs: SSAValue
+    head_rows: IntegerAttr[Any]
+    head_c: OpResult
+    updated_ctl: OpResult
+    updated_ctx_commit: OpResult
+
+class MicrosoftSwiGLUOp(OnnxOp):
+    """Gated activation: gate * sigmoid(alpha * gate) * (up + beta), clamped."""
+    gate: SSAValue
+    up: SSAValue
+    round_activation: IntegerAttr[Any]
+    limit: FloatAttr[Any]
+    activation_beta: FloatAttr[Any]
+    activation_alpha: FloatAttr[Any]
+    output: OpResult
+
 class MicrosoftTokenizerOp(OnnxOp):
     """Strings split into tokens."""
     X: SSAValue
@@ -3494,8 +3718,12 @@ class MicrosoftVarlenCausalConvWithStateOp(OnnxOp):
     bias: SSAValue
     initial_state: SSAValue
     capture_count: SSAValue
+    kernel_delta: SSAValue
+    previous_mask: SSAValue
     state_update_capacity: IntegerAttr[Any]
+    group_size: IntegerAttr[Any]
     dilation: IntegerAttr[Any]
+    delta_offset: IntegerAttr[Any]
     activation: StringAttr
     output: OpResult
     final_state: OpResult

@@ -272,6 +272,20 @@ def check_types(node: onnx.NodeProto, arrays: list[Any], results: list[Any]) -> 
         assert all(dim in (None, size) for dim, size in pairs), f"{name}: {kind}"
 
 
+@pytest.fixture(name="run_runtime")
+def run_runtime_fixture() -> Any:
+    """
+    ``run_runtime(node, arrays)``: what ONNX Runtime makes of it, whose types we infer.
+    """
+
+    def run(node: onnx.NodeProto, arrays: list[Any]) -> list[Any]:
+        found = by_runtime(node, arrays)
+        check_types(node, arrays, found)
+        return found
+
+    return run
+
+
 @pytest.fixture(name="check_runtime")
 def check_runtime_fixture(assert_close: Any) -> Any:
     """

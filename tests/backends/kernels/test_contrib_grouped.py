@@ -110,6 +110,18 @@ GROUPED = {
 }
 
 
+def grouped_node(arrays: list[Any], outputs: int, options: dict[str, Any]) -> Any:
+    names = [f"x{i}" if a is not None else "" for i, a in enumerate(arrays)]
+    heads = {"num_heads": NQ, "kv_num_heads": NK}
+    return helper.make_node(
+        "GroupQueryAttention",
+        names,
+        [f"y{i}" for i in range(outputs)],
+        domain="com.microsoft",
+        **(heads | options),
+    )
+
+
 # --- a cache of 8 bits, or of 4, of which two lie in a byte ---
 
 
@@ -179,21 +191,46 @@ def test_grouped(check_runtime: Any, case: Any, backend: str) -> None:
     check_runtime(op_type, arrays, backend, 8, **heads, **options)
 
 
+# --- chunks of a prompt, padded on the right ---
+
+
+BUFFER = tuple(data(BATCH, NK, 12, HS, seed=s) for s in (3, 4))
+PLACES = ints(3, 4, 5, 4, 5, 6, dtype=np.int64).reshape(2, 3)
+CHUNKS: dict[str, Any] = {
+    "ragged": ((2, 3), (5, 7), 8, (), {}),
+    "rotary": ((1, 3), (5, 3), 8, ROTARY, {"do_rotary": 1}),
+    "idle": ((0, 3), (5, 7), 9, ROTARY, {"do_rotary": 1, "rotary_interleaved": 1}),
+    "window": ((2, 3), (5, 7), 7, (), {"local_window_size": 3}),
+    "first": ((2, 3), (2, 3), 3, ROTARY, {"do_rotary": 1}),
+    "positions": ((2, 3), (5, 7), 8, (*ROTARY, PLACES), {"do_rotary": 1}),
+}
+
+
+@on_backends([(name, *case) for name, case in CHUNKS.items()])
+def test_padded_chunks(
+    run_kernel: Any, run_runtime: Any, assert_close: Any, case: Any, backend: str
+) -> None:
+    """As ONNX Runtime, in the rows and the part of the cache that hold tokens."""
+    _, counts, totals, most, rest, options = case
+    rest = (*rest, *[None] * (9 - len(rest)), ints(*counts))
+    arrays, _ = grouped(QKV, BUFFER, ints(*totals) - 1, most, *rest)
+    node = grouped_node(arrays, 3, options)
+    wanted = run_runtime(node, arrays)
+    found = run_kernel(node, arrays, backend)[:3]
+    assert [a.shape for a in found] == [a.shape for a in wanted]
+    for i, (count, total) in enumerate(zip(counts, totals, strict=True)):
+        assert_close(found[0][i, :count], wanted[0][i, :count], 8)
+        for a, b in zip(found[1:], wanted[1:], strict=True):
+            assert_close(a[i, :, :total], b[i, :, :total], 4)
+
+
 # --- what ONNX Runtime runs on other devices alone: by what it runs here ---
 
 
 def run(
     run_kernel: Any, backend: str, arrays: list[Any], outputs: int, **options: Any
 ) -> Any:
-    names = [f"x{i}" if a is not None else "" for i, a in enumerate(arrays)]
-    heads = {"num_heads": NQ, "kv_num_heads": NK}
-    node = helper.make_node(
-        "GroupQueryAttention",
-        names,
-        [f"y{i}" for i in range(outputs)],
-        domain="com.microsoft",
-        **(heads | options),
-    )
+    node = grouped_node(arrays, outputs, options)
     return run_kernel(node, arrays, backend)[:outputs]
 
 
@@ -219,19 +256,28 @@ def normed(x: Any, heads: int, weight: Any, epsilon: float) -> Any:
 
 @pytest.mark.parametrize("backend", ["numpy", "jax"])
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("apart_epsilons", [False, True])
 def test_normalized_queries_and_keys(
-    run_kernel: Any, assert_close: Any, backend: str, packed: bool
+    run_kernel: Any,
+    assert_close: Any,
+    backend: str,
+    packed: bool,
+    apart_epsilons: bool,
 ) -> None:
     weights = data(HS, seed=7), data(HS, seed=8)
     options = {"do_rotary": 1, "qk_norm_epsilon": 0.125}
+    epsilons = (0.125, 0.125)
+    if apart_epsilons:
+        epsilons = (0.5, 0.25)
+        options |= {"q_norm_epsilon": 0.5, "k_norm_epsilon": 0.25}
     apart = GQ, GK, GV
     given = (np.concatenate(apart, 2), None, None) if packed else apart
     rest = [*ROTARY, *[None] * 5]
     arrays, _ = grouped(given, None, PROMPT, 3, *rest, *weights)
     found = run(run_kernel, backend, arrays, 3, **options)
     q, k = (
-        normed(x, n, w, 0.125)
-        for x, n, w in zip(apart, (NQ, NK), weights, strict=False)
+        normed(x, n, w, epsilon)
+        for x, n, w, epsilon in zip(apart[:2], (NQ, NK), weights, epsilons, strict=True)
     )
     arrays, _ = grouped((q, k, GV), None, PROMPT, 3, *ROTARY)
     wanted = run(run_kernel, "numpy", arrays, 3, do_rotary=1)
@@ -298,3 +344,13 @@ def test_caches_of_few_bits(
 def test_refusals(run_kernel: Any, options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(run_kernel, "numpy", GROUPED["step"][0], 1, **options)
+
+
+def test_padded_chunks_want_a_past_and_order(run_kernel: Any) -> None:
+    counts = ints(2, 3)
+    arrays, _ = grouped(QKV, None, PROMPT, 3, *[None] * 9, counts)
+    with pytest.raises(ValueError, match="found query_seqlens, wanted a past"):
+        run(run_kernel, "numpy", arrays, 1)
+    arrays, _ = grouped(QKV, BUFFER, PROMPT, 3, *[None] * 9, counts)
+    with pytest.raises(ValueError, match="found query_seqlens, wanted a past"):
+        run(run_kernel, "numpy", arrays, 1, causal=0)
