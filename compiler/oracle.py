@@ -6,16 +6,23 @@ Neither sees anything of ours, so what agrees with them is right.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import onnx
 
 from ..dialects.errors import SardonyxError
 from ..dialects.onnx.types import Array
 
 ORACLES = ("onnxruntime", "reference")
+
+_INTEGER_PRODUCTS = {
+    *("ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
+    *("QAttention", "QGemm", "QLinearConv", "QLinearMatMul"),
+}
 
 
 class OracleError(SardonyxError):
@@ -49,6 +56,37 @@ def graph_tensors(source: str | Path | onnx.ModelProto) -> set[str]:
     loaded = isinstance(source, onnx.ModelProto)
     proto = source if loaded else _load(source, external=False)
     return {name for node in proto.graph.node for name in node.output if name}
+
+
+def doubt(oracle: str, source: str | Path | onnx.ModelProto) -> str:
+    """Why `oracle` may be wrong about a model rather than we; "" if nothing says so."""
+    loaded = isinstance(source, onnx.ModelProto)
+    nodes = (source if loaded else _load(source, external=False)).graph.node
+    products = [node for node in nodes if node.op_type in _INTEGER_PRODUCTS]
+    if oracle != "onnxruntime" or not products or not saturates():
+        return ""
+    return (
+        f"on this processor onnxruntime adds products of uint8 by int8 in 16 bits, "
+        f"which saturate (node {products[0].name!r}): see --against reference"
+    )
+
+
+@functools.cache
+def saturates() -> bool:
+    """
+    Whether ONNX Runtime's products of uint8 by int8 saturate on this processor.
+
+    Without VNNI it adds two of them in 16 bits.
+    """
+    from onnx.parser import parse_model
+
+    product = parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> product '
+        "(uint8[1,2] a, int8[2,1] b) => (int32[1,1] y) { y = MatMulInteger(a, b) }"
+    )
+    feeds = {"a": np.full((1, 2), 255, np.uint8), "b": np.full((2, 1), 127, np.int8)}
+    (found,) = _run_onnxruntime(product, feeds, ["y"])
+    return int(found.item()) != 2 * 255 * 127
 
 
 def _load(path: str | Path, external: bool = True) -> onnx.ModelProto:

@@ -30,7 +30,7 @@ from .driver import (
     specialize,
 )
 from .model import Model, Value, name_entry
-from .oracle import graph_tensors, run_oracle
+from .oracle import doubt, graph_tensors, run_oracle
 from .pipelines import Instrument, run_pipeline
 
 TOLERANCE = {
@@ -81,6 +81,8 @@ class Verification:
     backend: str
     pipeline: str
     oracle: str
+    doubt: str = ""
+    """Why the oracle may be the one that is wrong, where a mismatch was found."""
 
     @property
     def ok(self) -> bool:
@@ -154,7 +156,8 @@ def verify(
         for w, a in zip(watched, found, strict=True)
     ]
     judged = _softened(compared, watched, wanted)
-    return Verification(judged, backend, spec, against)
+    verified = Verification(judged, backend, spec, against)
+    return verified if verified.ok else replace(verified, doubt=doubt(against, runs))
 
 
 def name_as(model: Model, original: str | Path | onnx.ModelProto) -> None:

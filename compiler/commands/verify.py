@@ -107,6 +107,7 @@ def verify(
                 "backend": found.backend,
                 "pipeline": found.pipeline,
                 "against": found.oracle,
+                "doubt": found.doubt,
                 "first_divergence": None if first is None else first.as_json(),
                 "values": [c.as_json() for c in found.comparisons],
             }
@@ -119,5 +120,7 @@ def verify(
             )
         verdict = "agrees with" if found.ok else "differs from"
         show(f"{model} ({found.backend}) {verdict} {found.oracle}")
+        if found.doubt:
+            show(f"note: {printable(found.doubt)}")
     if not found.ok:
         raise typer.Exit(1)

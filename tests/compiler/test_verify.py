@@ -8,9 +8,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from onnx import helper, numpy_helper
 from sardonyx.backends.numpy import TABLE
+from sardonyx.compiler import oracle
 from sardonyx.compiler.driver import InputError
 from sardonyx.compiler.oracle import OracleError
 from sardonyx.compiler.verify import TOLERANCE, Verification, compare, verify
@@ -381,3 +383,40 @@ def test_unknown_oracle(mlp_proto: onnx.ModelProto) -> None:
 def test_ir_alone_is_not_enough() -> None:
     with pytest.raises(SardonyxError, match=r"x\.mlir: found IR"):
         verify("x.mlir")
+
+
+# --- an oracle that saturates ---
+
+PRODUCT = """
+<ir_version: 8, opset_import: ["": 17]> product (uint8[1,2] a) => (int32[1,1] y)
+<int8[2,1] b = {127, 127}> { [whole] y = MatMulInteger(a, b) }
+"""
+
+
+def nothing(xp: Any, a: Any, b: Any, *_: Any) -> Any:
+    """A wrong kernel."""
+    return xp.zeros((a.shape[0], b.shape[1]), xp.int32)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_mismatch_says_when_the_oracle_saturates(
+    monkeypatch: pytest.MonkeyPatch, narrow: bool
+) -> None:
+    model = onnx.parser.parse_model(PRODUCT)
+    inputs = {"a": np.uint8([[1, 2]])}
+    monkeypatch.setattr(oracle, "saturates", lambda: narrow)
+    assert not verify(model, "numpy", inputs=inputs).doubt
+    monkeypatch.setitem(TABLE, "onnx.MatMulInteger", nothing)
+    found = verify(model, "numpy", inputs=inputs)
+    assert not found.ok
+    assert ("which saturate (node 'whole')" in found.doubt) == narrow
+    found = verify(model, "numpy", inputs=inputs, against="reference")
+    assert not found.ok
+    assert not found.doubt
+
+
+def test_a_processor_saturates_or_is_right() -> None:
+    model = onnx.parser.parse_model(PRODUCT)
+    found = verify(model, "numpy", inputs={"a": np.uint8([[255, 255]])})
+    assert found.ok != oracle.saturates()
+    assert bool(found.doubt) == oracle.saturates()
