@@ -87,6 +87,16 @@ def describe_versions() -> dict[str, str | None]:
     return found
 
 
+def measured_on() -> str:
+    """A sentence that says where a page's numbers are from."""
+    machine, versions = describe_machine(), describe_versions()
+    there = [f"{name} {number}" for name, number in versions.items() if number]
+    return (
+        f"Measured on {machine.processor} ({' '.join(machine.flags)}), "
+        f"{machine.cores} cores; {', '.join(there)}."
+    )
+
+
 def distinct_cores() -> list[int]:
     """
     The processors that this process may use, one per physical core first.

@@ -34,6 +34,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 from quantization import MODELS, WINDOW, batched, entropy, library, optimized, windows
+from sardonyx.compiler.bench.machine import measured_on
 from sardonyx.compiler.compression.plans import apply_plan
 from sardonyx.compiler.driver import (
     Executable,
@@ -247,7 +248,7 @@ def page(known: dict[str, Any], count: int) -> str:
     """The tables as Markdown."""
     told = " ".join((__doc__ or "").split("\n\n", 2)[2].split())
     lines = ["# Sparsity", "", f"Written by `python tests/bench/sparsity.py`. {told}"]
-    lines += ["", "## Times as fast as dense", ""]
+    lines += ["", measured_on(), "", "## Times as fast as dense", ""]
     lines += [f"| | {' | '.join(f'{part:.0%}' for part in PARTS)} |", "|---" * 4 + "|"]
     cases = dict.fromkeys(key.rpartition(", ")[0] for key in known["speeds"])
     for case in cases:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sardonyx.compiler.arguments import write_whole
-from sardonyx.compiler.bench.machine import describe_machine, describe_versions
+from sardonyx.compiler.bench.machine import measured_on
 from sardonyx.compiler.cost.tune import Tuned, tune
 from sardonyx.compiler.show import counting, show
 
@@ -84,9 +84,7 @@ def verdict(found: Tuned) -> str:
 
 
 def run(options: argparse.Namespace, light: Path) -> None:
-    machine = describe_machine()
-    named = ", ".join(f"{name} {text}" for name, text in describe_versions().items())
-    lines = [HEAD, f"Measured on {machine.processor}, {machine.cores} cores; {named}."]
+    lines = [HEAD, measured_on()]
     for name, sizes in CASES:
         places = (folder / f"{name}.onnx" for folder in (light, SHARED))
         path = next(place for place in places if place.exists())
