@@ -41,7 +41,7 @@ UNJUDGED = 2
 """And so many of those that the model cannot judge."""
 LEAST_PREDICTED = 4
 """Programs that are predicted at least, however short the budget is."""
-MOST_ROUNDS, LEAST_ROUNDS = 600, 24
+MOST_ROUNDS, LEAST_ROUNDS = 3000, 24
 """
 Of timed blocks each time, if the budget has room: of equal programs on a machine that
 others use the medians of 48 rounds differ by up to 3 %.

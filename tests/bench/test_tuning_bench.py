@@ -1,5 +1,6 @@
 """The script that writes docs/tuning.md: what it says of what was found."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -45,6 +46,34 @@ def found(chosen: int, *ratios: float | None, again: float | None = None) -> Tun
 )
 def test_what_is_met_is_said(one: Tuned, said: str) -> None:
     assert tuning.verdict(one) == said
+
+
+def test_a_page_keeps_the_sections_that_are_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, measured = tmp_path / "page.md", list[str]()
+
+    def tune(path: Path, backend: str, *_: object, **__: object) -> Tuned:
+        measured.append(f"{path.stem} on {backend}")
+        return found(0, 1.0, 1.0 + len(measured))
+
+    for name in ("resnet50", "minilm_l6"):
+        (tmp_path / f"{name}.onnx").touch()
+    monkeypatch.setattr(tuning, "tune", tune)
+    options = argparse.Namespace(budget=1.0, output=page, only="")
+    tuning.run(options, tmp_path)
+    before = page.read_text()
+    assert len(measured) == 6
+    options.only = "seq=128 on jax"
+    tuning.run(options, tmp_path)
+    assert measured[6:] == ["minilm_l6 on jax"]
+    first, second = before.splitlines(), page.read_text().splitlines()
+    differing = [a for a, b in zip(first, second, strict=True) if a != b]
+    assert len(differing) == 1
+    assert "6.000" in differing[0]
+    monkeypatch.setattr(tuning, "measured_on", lambda: "Measured elsewhere.")
+    with pytest.raises(SystemExit, match="found no page of this machine"):
+        tuning.run(options, tmp_path)
 
 
 def test_a_section_has_a_row_for_each_that_was_measured() -> None:

@@ -9,6 +9,7 @@ DIR holds resnet50.onnx as make_light.py writes it; without it, it is made.
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,12 +37,13 @@ CASES: tuple[tuple[str, Mapping[str, int]], ...] = (
 HEAD = f"""# What tuning finds
 
 Written by `python tests/bench/tuning.py`, which runs
-`sardonyx tune --budget {BUDGET_SECONDS:.0f}s`. A row of -O2's program comes first, then
-those that were measured beside it: the fastest that the cost model predicted, and some
-that it cannot judge. The ratio is to -O2's time, round by round: the median, the least
-and the greatest. The fastest of several is so by luck, too, so it is measured once
-more, alone beside -O2, and that counts. `tune` is to gain {GAIN:.0%}, or -O2 to be
-within {WITHIN:.0%} of the best that was measured.
+`sardonyx tune --budget {BUDGET_SECONDS:.0f}s`, or with more where a section took longer
+(`--only`). A row of -O2's program comes first, then those that were measured beside it:
+the fastest that the cost model predicted, and some that it cannot judge. The ratio is
+to -O2's time, round by round: the median, the least and the greatest. The fastest of
+several is so by luck, too, so it is measured once more, alone beside -O2, and that
+counts. `tune` is to gain {GAIN:.0%}, or -O2 to be within {WITHIN:.0%} of the best that
+was measured.
 """
 COLUMNS = (
     "| differs from -O2 | predicted ms | measured ms | of -O2 | once more | |",
@@ -83,17 +85,38 @@ def verdict(found: Tuned) -> str:
     return f"Not met: `tune` gains {gain:.1%}, the best measured {1 - best:.1%}."
 
 
+def sections_of(page: str) -> dict[str, list[str]]:
+    """The lines of a page's sections, by title."""
+    _, *found = re.split(r"\n(?=\n## )", page.rstrip("\n"))
+    sections = map(str.splitlines, found)
+    return {lines[1].removeprefix("## "): lines for lines in sections}
+
+
+def kept(options: argparse.Namespace) -> dict[str, list[str]]:
+    """What the page says of models that are not measured now."""
+    if not options.only:
+        return {}
+    page = options.output.read_text(encoding="utf-8")
+    if measured_on() not in page:
+        sys.exit(f"{options.output}: found no page of this machine and its versions")
+    return sections_of(page)
+
+
 def run(options: argparse.Namespace, light: Path) -> None:
-    lines = [HEAD, measured_on()]
+    lines, known = [HEAD, measured_on()], kept(options)
     for name, sizes in CASES:
         places = (folder / f"{name}.onnx" for folder in (light, SHARED))
         path = next(place for place in places if place.exists())
         for backend in BACKENDS:
             title = " ".join([name, *(f"{k}={v}" for k, v in sizes.items())])
-            with counting(f"tuning {title} on {backend}") as report:
+            title = f"{title} on {backend}"
+            if title in known and not re.search(options.only, title):
+                lines += known[title]
+                continue
+            with counting(f"tuning {title}") as report:
                 found = tune(path, backend, sizes, options.budget, report=report)
-            lines += lines_of(f"{title} on {backend}", found)
-            show(f"{title} on {backend}: {verdict(found)}")
+            lines += lines_of(title, found)
+            show(f"{title}: {verdict(found)}")
     write_whole(options.output, "\n".join(lines) + "\n")
 
 
@@ -101,6 +124,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--light", type=Path)
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS)
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="REGEX",
+        help="measure these anew (with a larger --budget, say); the page keeps others",
+    )
     parser.add_argument("-o", "--output", type=Path, default=PAGE)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
