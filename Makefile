@@ -64,7 +64,7 @@ coverage: $(DEV)
 bench: $(DEV)
 	@echo "make bench: tests/bench with its 3 GB model, docs/graph-size.md," \
 	  "docs/memory.md, docs/quantization.md, docs/sparsity.md, docs/benchmarks.md; needs 8 GB of disk," \
-	  "about half an hour and a quiet machine"
+	  "about forty minutes and a quiet machine"
 	$(INSTALL) -e '.[dev,bench]'
 	$(BIN)/python -m pytest -n 0 -q tests/bench
 	@[ -f $(SHARED)/make_light.py ] || \
