@@ -66,7 +66,7 @@ def doubt(oracle: str, source: str | Path | onnx.ModelProto) -> str:
     if oracle != "onnxruntime" or not products or not saturates():
         return ""
     return (
-        f"on this processor onnxruntime adds products of uint8 by int8 in 16 bits, "
+        "on this processor onnxruntime adds products of uint8 by int8 in 16 bits, "
         f"which saturate (node {products[0].name!r}): see --against reference"
     )
 

@@ -205,8 +205,7 @@ def mixture_of_experts(
             if swiglu_fusion == 1:
                 gate, linear = first[:, 0::2], first[:, 1::2]
             elif swiglu_fusion == 2:
-                half = first.shape[1] // 2
-                gate, linear = first[:, :half], first[:, half:]
+                gate, linear = halves(first)
             else:
                 gate = first
                 linear = layer(xp, rows, fc3_experts_weights, fc3_experts_bias, e)

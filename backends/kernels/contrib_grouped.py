@@ -83,7 +83,7 @@ def filled_cache(
     which the first `counts` count.
     """
     place = xp.arange(size)[None] - starts[:, None]
-    inside = place < (new.shape[2] if counts is None else counts[:, None])
+    inside = place < (new.shape[2] if counts is None else counts.reshape(-1, 1))
     inside = inside & (place >= 0)
     index = xp.clip(place, 0, new.shape[2] - 1)[:, None, :, None]
     moved = xp.take_along_axis(new, index, axis=2)
@@ -263,9 +263,8 @@ def group_query_attention(
         k = rotated(xp, k, cos_cache, sin_cache, places, mixed, None, size)
     rows = total if past_key is None else max(total, past_key.shape[2])
     k, v = coded(xp, k, k_by, bits, past_key), coded(xp, v, v_by, bits, past_value)
-    new = None if query_seqlens is None else counts
-    k = filled_cache(xp, past_key, k, starts, rows, new)
-    v = filled_cache(xp, past_value, v, starts, rows, new)
+    k = filled_cache(xp, past_key, k, starts, rows, query_seqlens)
+    v = filled_cache(xp, past_value, v, starts, rows, query_seqlens)
     sink = head_sink
     if sink is None and smooth_softmax > 0:
         sink = xp.zeros((num_heads,), xp.float32)
