@@ -21,14 +21,24 @@ Array: TypeAlias = Any
 
 
 def plain_weights(scores: Array, precision: Any) -> tuple[Array, Array]:
-    """``exp(scores - max)`` and its sum along the last axis, 1 for a row of -inf."""
+    """
+    ``exp(scores - max)`` and its sum along the last axis; no row is -inf throughout.
+
+    Nothing else may look at the greatest: then XLA's library for processors takes the
+    product behind `scores`, what is added to it and this in one go (YNNPACK).
+    """
     wide = scores.astype(precision)
     if wide.dtype.itemsize < 4:
         wide = wide.astype(jnp.float32)
-    peak = jnp.max(wide, axis=-1, keepdims=True, initial=-jnp.inf)
-    raised = jnp.exp(wide - jnp.where(peak == -jnp.inf, 0, peak))
-    total = jnp.sum(raised, axis=-1, keepdims=True)
-    return raised, jnp.where(total == 0, 1, total)
+    raised = jnp.exp(wide - jnp.max(wide, axis=-1, keepdims=True, initial=-jnp.inf))
+    return raised, jnp.sum(raised, axis=-1, keepdims=True)
+
+
+def shut_rows(bias: Array | None, keys: int, precision: Any) -> Array:
+    """Which queries see none of the keys: all that `bias` adds to theirs is -inf."""
+    if bias is None:
+        return jnp.asarray(keys == 0)
+    return jnp.all(bias.astype(precision) == -jnp.inf, axis=-1, keepdims=True)
 
 
 def attention(
@@ -78,8 +88,11 @@ def attention(
     lengths = (q.shape[2], k.shape[2])
     allowed = attention_limits(xp, lengths, offset, nonpad_kv_seqlen, *window)
     bias = attention_bias(xp, attn_mask, allowed, k.shape[2], scores.dtype)
-    biased = capped if bias is None else capped + bias
-    raised, total = plain_weights(biased, softmax_type(xp, softmax_precision, sums))
+    precision = softmax_type(xp, softmax_precision, sums)
+    # Rows that are shut are as if open up to the end, so that no NaN is on the way.
+    shut = shut_rows(bias, k.shape[2], precision)
+    opened = capped if bias is None else capped + jnp.where(shut, 0, bias)
+    raised, total = plain_weights(opened, precision)
     # Divided behind the product, where there are fewer elements.
     y = xp.einsum(
         "bgnst,bgtd->bgnsd",
@@ -87,12 +100,13 @@ def attention(
         v.astype(sums),
         precision=lax.Precision.HIGHEST,
     ).reshape(*q.shape[:3], v.shape[3])
-    y = (y / total.astype(sums)).astype(dtype)
+    y = jnp.where(shut, 0, y / total.astype(sums)).astype(dtype)
     if flat:
         y = y.swapaxes(1, 2).reshape(q.shape[0], q.shape[2], -1)
     shown: Array | None = None
     if outputs[3]:
-        choices = (scores, capped, biased, raised / total)
+        biased = capped if bias is None else capped + bias
+        choices = (scores, capped, biased, jnp.where(shut, 0, raised / total))
         shown = choices[qk_matmul_output_mode].astype(dtype)
     return (y, k if outputs[1] else None, v if outputs[2] else None, shown)
 

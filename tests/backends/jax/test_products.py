@@ -1,12 +1,17 @@
 """What follows stacks of products, as YNNPACK computes it together with them."""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
 from onnx.reference import ReferenceEvaluator
+from sardonyx.backends.jax.attention import attention
+from sardonyx.backends.jax.calls import COMPILER_OPTIONS
 from sardonyx.compiler import compile_model
 
 HEAD = '<ir_version: 9, opset_import: ["": 18]> t '
@@ -65,3 +70,40 @@ def test_nan_and_infinities_stay() -> None:
     assert np.isnan(y[..., 0]).all()
     assert np.isposinf(y[..., 1]).all()
     assert (np.asarray(y)[..., 2:4] == 0).all()
+
+
+def shape(*sizes: int, dtype: Any = np.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(sizes, dtype)
+
+
+def together(function: Callable[..., Any], *operands: jax.ShapeDtypeStruct) -> bool:
+    """Whether XLA has products and exponentials in one call of its program."""
+    jitted = jax.jit(function, compiler_options=COMPILER_OPTIONS)
+    bodies = jitted.lower(*operands).compile().as_text().split("\n\n")
+    return any(" dot(" in body and " exponential(" in body for body in bodies)
+
+
+def exponentials(x: Any, w: Any) -> Any:
+    """The simplest that XLA could compute so."""
+    product = x @ w
+    return jnp.exp(product - product.max(axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize("bias", ["none", "floats", "booleans", "causal"])
+@pytest.mark.parametrize("shared", [1, 3])
+def test_exponentials_are_taken_with_the_scores(bias: str, shared: int) -> None:
+    """XLA's program has one call from a head's queries and keys to what it adds up."""
+    masks = {"floats": np.float32, "booleans": np.bool_}
+    shapes = [shape(1, 128, 32 * n) for n in (6, 6 // shared, 6 // shared)]
+    if bias in masks:
+        shapes.append(shape(1, 1, 1, 128, dtype=masks[bias]))
+
+    def heads(*arrays: Any) -> Any:
+        numbers = {"q_num_heads": 6, "kv_num_heads": 6 // shared}
+        wanted = (True, False, False, False)
+        causal = int(bias == "causal")
+        return attention(jnp, *arrays, is_causal=causal, outputs=wanted, **numbers)[0]
+
+    if not together(exponentials, shape(6, 128, 32), shape(6, 32, 128)):
+        pytest.skip("XLA computes nothing together with products on this processor")
+    assert together(heads, *shapes), bias

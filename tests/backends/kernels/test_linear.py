@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 from onnx import helper
+from sardonyx.backends.jax.attention import attention
 
 BACKENDS = ("numpy", "jax")
 OPS = (
@@ -146,6 +149,40 @@ def test_attention_over_padded_keys(check_reference: Any, backend: str) -> None:
     heads = {"q_num_heads": 6, "kv_num_heads": 2, "is_causal": 1}
     node = helper.make_node("Attention", names, ["y"], **heads)
     check_reference(node, [q, k, v, None, None, None, lengths], backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("precision", [None, 1, 11])
+def test_query_that_sees_nothing(
+    check_reference: Any, precision: int | None, backend: str
+) -> None:
+    """Its row is 0, not NaN, and the others' are as without it."""
+    q, k, v = (
+        rng(i).standard_normal((1, 2, 3, 4)).astype(np.float32) for i in range(3)
+    )
+    mask = np.where(rng(4).standard_normal((3, 3)) > 0, 0, -np.inf).astype(np.float32)
+    mask[1] = -np.inf
+    attributes = {} if precision is None else {"softmax_precision": precision}
+    names = ["q", "k", "v", "mask"]
+    node = helper.make_node("Attention", names, ["y"], **attributes)
+    check_reference(node, [q, k, v, mask], backend)
+
+
+def test_gradients_beside_a_query_that_sees_nothing() -> None:
+    q, k, v = (
+        rng(i).standard_normal((1, 2, 3, 4)).astype(np.float32) for i in range(3)
+    )
+    mask = np.zeros((3, 3), np.float32)
+    mask[1] = -np.inf
+
+    def total(*arrays: Any) -> Any:
+        return attention(jnp, *arrays, mask, outputs=(True, False, False, False))[
+            0
+        ].sum()
+
+    found = jax.grad(total, argnums=(0, 1, 2))(q, k, v)
+    assert all(np.isfinite(gradient).all() for gradient in found)
+    assert (np.asarray(found[0])[:, :, 1] == 0).all()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
