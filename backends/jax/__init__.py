@@ -20,9 +20,10 @@ from ..overriding import table_of
 from ..program import Buckets, InputSpec, LoweringError, Program, assemble
 from .ahead import compile_ahead
 from .buckets import call_in_buckets
-from .calls import call, fuse_products, prepare_weights
+from .calls import call, fuse_products, keep_products, prepare_weights
 from .exporting import exported
 from .kernels import INNER, KERNELS
+from .products import has_large_products
 from .segment_calls import by_value, call_segments
 from .segmented import SegmentedEmitter
 from .sharded import ShardedEmitter
@@ -107,6 +108,9 @@ def write_program(
     if emitter.fuses_products:
         runner.append(fuse_products)
         compiling = f"fuse_products()\n{compiling}"
+    elif has_large_products(main):
+        runner.append(keep_products)
+        compiling = f"keep_products()\n{compiling}"
     driver = _DRIVER.format(jitted=compiling)
     source = assemble(title, emitter, forward, inputs, outputs, runner, driver)
     keys = tuple(emitter.weights)

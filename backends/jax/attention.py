@@ -34,11 +34,11 @@ def plain_weights(scores: Array, precision: Any) -> tuple[Array, Array]:
     return raised, jnp.sum(raised, axis=-1, keepdims=True)
 
 
-def shut_rows(bias: Array | None, keys: int, precision: Any) -> Array:
+def shut_rows(xp: Any, bias: Array | None, keys: int, precision: Any) -> Array:
     """Which queries see none of the keys: all that `bias` adds to theirs is -inf."""
     if bias is None:
-        return jnp.asarray(keys == 0)
-    return jnp.all(bias.astype(precision) == -jnp.inf, axis=-1, keepdims=True)
+        return xp.full((), keys == 0)
+    return xp.all(bias.astype(precision) == -jnp.inf, axis=-1, keepdims=True)
 
 
 def attention(
@@ -90,7 +90,7 @@ def attention(
     bias = attention_bias(xp, attn_mask, allowed, k.shape[2], scores.dtype)
     precision = softmax_type(xp, softmax_precision, sums)
     # Rows that are shut are as if open up to the end, so that no NaN is on the way.
-    shut = shut_rows(bias, k.shape[2], precision)
+    shut = shut_rows(xp, bias, k.shape[2], precision)
     opened = capped if bias is None else capped + jnp.where(shut, 0, bias)
     raised, total = plain_weights(opened, precision)
     # Divided behind the product, where there are fewer elements.

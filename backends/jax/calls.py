@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 COMPILED: MutableMapping[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
@@ -45,6 +46,15 @@ What it hands over of a program with stacks of small products: what follows one,
 It keeps both cores busy where waking the second is half of the time: 0.83 of the time
 of ShuffleNet. Others are slower by it, ResNet-50 and SqueezeNet 1.05, and with Relu as
 a maximum 1.11 and 1.23.
+"""
+
+REDUCTIONS = "LIBRARY_FUSION_TYPE_REDUCE"
+"""
+What it hands over of a program with large products where vectors have 8 floats.
+
+YNNPACK arranges a matrix anew in every product, and with AVX2 is the slower for it: by
+Eigen MiniLM takes 0.81 of the time with 16 tokens, 0.93 with 128. What ends in a
+reduction stays, which attention's scores do.
 """
 
 MAX_SHAPES = 64
@@ -108,6 +118,22 @@ def fuse_products() -> None:
     """Have all that is compiled from now on be compiled with `FUSED_PRODUCTS`."""
     for option in COMPILER_OPTIONS:
         COMPILER_OPTIONS[option] = FUSED_PRODUCTS
+
+
+def keep_products() -> None:
+    """Have `REDUCTIONS` alone be handed over, where vectors have 8 floats."""
+    if has_avx2_alone():
+        for option in COMPILER_OPTIONS:
+            COMPILER_OPTIONS[option] = REDUCTIONS
+
+
+def has_avx2_alone() -> bool:
+    """Whether vectors have 8 floats here: AVX2 (x86-64-v3) without AVX-512 (v4)."""
+    simd: Any = np.show_config(mode="dicts") or {}
+    known: Any = simd.get("SIMD Extensions", {})
+    names = {*known.get("baseline", ()), *known.get("found", ())}
+    wider = any(name == "X86_V4" or name.startswith("AVX512") for name in names)
+    return not wider and not names.isdisjoint(("X86_V3", "AVX2"))
 
 
 def of_one_shape(jitted: Any) -> Any:

@@ -8,7 +8,6 @@ that fix a result's shape, and all they depend on) and writes their ops on NumPy
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -19,15 +18,13 @@ from xdsl.ir import Block, Operation, SSAValue
 from ...dialects.onnx import OnnxOp, WeightAttr
 from ...dialects.onnx.attributes import python_value
 from ...dialects.onnx.provenance import describe
-from ...dialects.onnx.types import is_none, static_shape
+from ...dialects.onnx.types import is_none
 from ..kernels import KERNELS as SHARED
 from ..kernels import Kernel
 from ..program import Emitter, LoweringError, array_literal, origin, yielded
 from .elementwise import relu_in_product
+from .products import ends_products
 from .segments import MAX_HOST_ELEMENTS, is_constant, is_endless
-
-MOST_FUSED = 1 << 25
-"""Operations of a stack of products that is fused with what follows: some 0.2 ms."""
 
 
 @dataclass
@@ -238,25 +235,6 @@ class JaxEmitter(Emitter):
 
     def _known(self, value: SSAValue) -> bool:
         return value in self.host or is_constant(value.owner)
-
-
-def ends_products(value: SSAValue) -> bool:
-    """
-    Whether `value`, for one op alone, is a stack of products with sums behind them.
-
-    That is where the library's own loop over products and what follows is worth it: a
-    stack of 4 products of 784x36x36, a sum and Relu are 107 us in one, and 122 us and
-    80 us in two. What follows a single product is better left to XLA, and a large one.
-    """
-    op = value.owner
-    if not isinstance(op, OnnxOp) or not value.has_one_use():
-        return False
-    if op.name == "onnx.MatMul":
-        first, second = (static_shape(x.type) for x in op.operands)
-        if first is None or second is None or not len(first) == len(second) == 3:
-            return False
-        return 2 * math.prod(first) * second[2] <= MOST_FUSED
-    return op.name in ("onnx.Add", "onnx.Sum") and any(map(ends_products, op.operands))
 
 
 def _along(source: str, axis: int, backwards: int) -> str:

@@ -93,6 +93,36 @@ def test_other_errors_are_raised_with_options(monkeypatch: pytest.MonkeyPatch) -
     assert options == calls.COMPILER_OPTIONS != {}
 
 
+@pytest.mark.parametrize(
+    ("found", "alone"),
+    [
+        (["X86_V3"], True),
+        (["AVX2", "FMA3"], True),
+        (["X86_V3", "X86_V4"], False),
+        (["AVX2", "AVX512F", "AVX512_SKX"], False),
+        (["ASIMD", "ASIMDHP"], False),
+        ([], False),
+    ],
+)
+def test_products_are_kept_where_vectors_have_8_floats(
+    monkeypatch: pytest.MonkeyPatch, found: list[str], alone: bool
+) -> None:
+    simd = {"SIMD Extensions": {"baseline": ["X86_V2"], "found": found}}
+    monkeypatch.setattr(np, "show_config", lambda mode: simd)
+    options = dict(calls.COMPILER_OPTIONS)
+    monkeypatch.setattr(calls, "COMPILER_OPTIONS", options)
+    calls.keep_products()
+    assert list(options) == ["xla_cpu_experimental_ynn_fusion_type"]
+    assert ("INDIVIDUAL_DOT" not in str(options)) is alone
+    (y,) = call(jax.jit(lambda weights, x: (x @ x,)), {}, [np.eye(16)])
+    assert np.array_equal(y, np.eye(16))
+
+
+def test_a_numpy_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "show_config", lambda mode: None)
+    assert not calls.has_avx2_alone()
+
+
 def test_this_jax_knows_the_options() -> None:
     plain = jax.jit(lambda x: x + 1, compiler_options=calls.COMPILER_OPTIONS)
     assert calls.COMPILER_OPTIONS

@@ -1,4 +1,4 @@
-"""What follows stacks of products, as YNNPACK computes it together with them."""
+"""Which library computes products, and what YNNPACK computes together with them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,8 @@ def compiled(text: str) -> tuple[onnx.ModelProto, Any, dict[str, Any]]:
     proto, rng = onnx.parser.parse_model(HEAD + text), np.random.default_rng(3)
     drawn: dict[str, Any] = {}
     for value in list(proto.graph.input):
-        shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        # What is symbolic is 3.
+        shape = [d.dim_value or 3 for d in value.type.tensor_type.shape.dim]
         drawn[value.name] = rng.standard_normal(shape).astype(np.float32)
     executable = compile_model(proto, backend="jax", pipeline="O0")
     return proto, executable, drawn
@@ -60,6 +61,36 @@ def test_relu_is_fused_into_stacks_of_products(
     wanted = ReferenceEvaluator(proto).run(None, drawn)
     for found, value in zip(run(**drawn), wanted, strict=True):
         assert_close(np.asarray(found), value, 8, text)
+
+
+LARGE = [
+    "(float[8,256] x, float[256,256] w) => (float[8,256] y) {y = MatMul(x, w)}",
+    "(float[2,4,512] x, float[512,128] w) => (float[2,4,128] y) {y = MatMul(x, w)}",
+    "(float[256,8] x, float[256,256] w) => (float[8,256] y)"
+    "{y = Gemm <transA = 1> (x, w)}",
+    "(float[rows,256] x, float[256,256] w) => (float[rows,256] y) {y = MatMul(x, w)}",
+    # A small product beside it is the lesser work.
+    "(float[8,256] x, float[256,256] w, float[256,64] v) => (float[8,64] y)"
+    "{p = MatMul(x, w) y = MatMul(p, v)}",
+]
+SMALL = [
+    # Few elements, few rows, a stack, and the lesser work.
+    "(float[99,64] x, float[64,64] w) => (float[99,64] y) {y = MatMul(x, w)}",
+    "(float[4,256] x, float[256,256] w) => (float[4,256] y) {y = MatMul(x, w)}",
+    "(float[4,8,256] x, float[4,256,256] w) => (float[4,8,256] y) {y = MatMul(x, w)}",
+    "(float[8,256] x, float[256,256] w, float[99,64] a, float[64,128] b)"
+    "=> (float[8,256] y, float[99,128] z) {y = MatMul(x, w) z = MatMul(a, b)}",
+    "(float[8] x) => (float[8] y) {y = Relu(x)}",
+]
+
+
+@pytest.mark.parametrize(("text", "large"), [(t, t in LARGE) for t in LARGE + SMALL])
+def test_large_products_may_be_kept(text: str, large: bool, assert_close: Any) -> None:
+    proto, run, drawn = compiled(text)
+    assert ("\nkeep_products()\n" in run.program.source) is large
+    wanted = ReferenceEvaluator(proto).run(None, drawn)
+    for found, value in zip(run(**drawn), wanted, strict=True):
+        assert_close(np.asarray(found), value, 16, text)
 
 
 def test_nan_and_infinities_stay() -> None:
