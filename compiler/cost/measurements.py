@@ -4,7 +4,7 @@ Measurements of programs, kept as JSON lines: one program of a model on a backen
     {"format": "sardonyx-measurement-2", "model": …, "family": …, "backend": …,
      "pipeline": …, "seconds": …, "ops": [[seconds, facts…], …], "order": [0, 1, 0, …]}
 
-A file is only ever added to; a line that was cut short is left out.
+What collects only ever adds to a file; a line that was cut short is left out.
 """
 
 from __future__ import annotations
@@ -163,7 +163,12 @@ def append(path: Path, found: Measurement) -> None:
     """Add a line to the file, made if it is missing."""
     _mend(path)
     with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(found.as_json(), separators=(",", ":")) + "\n")
+        stream.write(line_of(found))
+
+
+def line_of(one: Measurement) -> str:
+    """What a file has of it, with the end of the line."""
+    return json.dumps(one.as_json(), separators=(",", ":")) + "\n"
 
 
 def _mend(path: Path) -> None:

@@ -1,23 +1,27 @@
 """
 What the cost model learns from, how well it predicts, and what it ships.
 
-    python tests/bench/cost_model.py collect      adds to tests/bench/measurements
+    python tests/bench/cost_model.py collect jax  writes build/jax.jsonl
+    python tests/bench/cost_model.py merge build/jax.jsonl
+                                                  writes tests/bench/measurements
     python tests/bench/cost_model.py evaluate     writes docs/cost-model.md
     python tests/bench/cost_model.py train        writes compiler/cost/model.safetensors
 
 `collect` measures programs of the shared models, of make_light.py's classifiers and of
 models and parts drawn at random (cost_subjects.py) on one backend; it goes on where it
-was stopped. What is there was measured on one machine in 32 rounds; on NumPy most real
-models whose programs differ by a few parts in a hundred in four
-times as many (`--family bert --seconds 4 --rounds 128`): of 66 pairs of MiniLM's
-programs 9 were in a certain order after 32 rounds, 1 after 128. `evaluate` holds out
-families of real models, five times with other seeds; what was drawn only ever helps to
-train.
+was stopped. `merge` puts what it measured in the place of what was there of the same
+programs: where a kernel has changed, those families are collected anew (`--family`).
+What is there was measured on one machine in 32 rounds; on NumPy most real models whose
+programs differ by a few parts in a hundred in four times as many (`--family bert
+--seconds 4 --rounds 128`): of 66 pairs of MiniLM's programs 9 were in a certain order
+after 32 rounds, 1 after 128. `evaluate` holds out families of real models, five times
+with other seeds; what was drawn only ever helps to train.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import subprocess
 import sys
 import tempfile
@@ -49,7 +53,11 @@ from sardonyx.compiler.cost.dataset import (
     this_machine,
 )
 from sardonyx.compiler.cost.learned import SHIPPED, CostModel
-from sardonyx.compiler.cost.measurements import Measurement, read_measurements
+from sardonyx.compiler.cost.measurements import (
+    Measurement,
+    line_of,
+    read_measurements,
+)
 from sardonyx.compiler.cost.training import train
 from sardonyx.compiler.show import counting, show, stepping
 
@@ -63,8 +71,8 @@ BACKENDS = ("numpy", "jax")
 
 
 def run_collect(options: argparse.Namespace) -> None:
-    DATA.mkdir(exist_ok=True)
-    path: Path = options.output or DATA / f"{options.backend}.jsonl"
+    path: Path = options.output or ROOT / "build" / f"{options.backend}.jsonl"
+    path.parent.mkdir(exist_ok=True)
     there = read_measurements(path) if path.exists() else []
     with tempfile.TemporaryDirectory() as made:
         light = options.light or Path(made)
@@ -95,6 +103,28 @@ def _collect(
             models.add(one.model)
             advance(1)
             show(f"{one.model} {1e3 * one.seconds:.3g} ms")
+
+
+def run_merge(options: argparse.Namespace) -> None:
+    new = [one for path in options.measured for one in read_measurements(path)]
+    for backend in BACKENDS:
+        mine = [one for one in new if one.backend == backend]
+        if not mine:
+            continue
+        path: Path = options.into / f"{backend}.jsonl.gz"
+        there = read_measurements(path) if path.exists() else []
+        text = "".join(map(line_of, merged(there, mine)))
+        # Without the time of day: the same measurements are the same file.
+        write_whole(path, gzip.compress(text.encode(), mtime=0))
+        known = len({one.key for one in there} & {one.key for one in mine})
+        show(f"wrote {path}: {len(mine)} programs, {known} of them in others' place")
+
+
+def merged(
+    there: Sequence[Measurement], new: Sequence[Measurement]
+) -> list[Measurement]:
+    """Those of `there`, as they are in `new` if they are, and what is new."""
+    return list({one.key: one for one in (*there, *new)}.values())
 
 
 # --- evaluating ---
@@ -221,6 +251,10 @@ def main() -> None:
     one.add_argument("--rounds", type=int, default=ROUNDS)
     one.add_argument("-o", "--output", type=Path)
     one.set_defaults(run=run_collect)
+    one = commands.add_parser("merge")
+    one.add_argument("measured", type=Path, nargs="+", help="what `collect` wrote")
+    one.add_argument("--into", type=Path, default=DATA)
+    one.set_defaults(run=run_merge)
     one = commands.add_parser("evaluate")
     one.add_argument("--network", type=int, default=SEEDS, help="seeds that train it")
     one.add_argument("-o", "--output", type=Path, default=PAGE)

@@ -2,6 +2,7 @@
 
 import statistics
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,16 @@ import onnx
 import pytest
 from sardonyx.compiler import import_model
 from sardonyx.compiler.cost.choose import preferred
-from sardonyx.compiler.cost.measurements import Measurement
+from sardonyx.compiler.cost.measurements import (
+    Measurement,
+    line_of,
+    read_measurements,
+)
 from sardonyx.compiler.cost.turns import settled
 from sardonyx.passes.analysis.targets import Rates
 
 sys.path.insert(0, str(Path(__file__).parent))
+import cost_model
 import cost_models
 import cost_parts
 import cost_scores
@@ -42,6 +48,23 @@ def test_an_order_is_certain_where_almost_all_rounds_agree() -> None:
     assert cost_scores.ordered(FAST, thrice) == 0
     close = program(*(1.02 * one for one in FAST.rounds))
     assert cost_scores.ordered(FAST, close) == 0
+
+
+def test_what_was_measured_anew_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    old = [replace(FAST, key=key, model=key) for key in "abc"]
+    anew = [replace(SLOW, key=key, model=key) for key in "bd"]
+    for name, lines in (("old", old), ("new", anew)):
+        text = "".join(map(line_of, lines))
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    for name in ("old", "new"):
+        options = Namespace(measured=[tmp_path / f"{name}.jsonl"], into=tmp_path)
+        cost_model.run_merge(options)
+    found = read_measurements(tmp_path / "numpy.jsonl.gz")
+    assert found == [old[0], anew[0], old[2], anew[1]]
+    assert not (tmp_path / "jax.jsonl.gz").exists()
+    before = (tmp_path / "numpy.jsonl.gz").read_bytes()
+    cost_model.run_merge(options)
+    assert (tmp_path / "numpy.jsonl.gz").read_bytes() == before
 
 
 @pytest.mark.parametrize(("rounds", "wanted"), [(4, 5), (8, 8), (12, 10), (24, 18)])
