@@ -116,15 +116,19 @@ def compiled_for(
 
 def fuse_products() -> None:
     """Have all that is compiled from now on be compiled with `FUSED_PRODUCTS`."""
-    for option in COMPILER_OPTIONS:
-        COMPILER_OPTIONS[option] = FUSED_PRODUCTS
+    hand_over(FUSED_PRODUCTS)
 
 
 def keep_products() -> None:
     """Have `REDUCTIONS` alone be handed over, where vectors have 8 floats."""
     if has_avx2_alone():
-        for option in COMPILER_OPTIONS:
-            COMPILER_OPTIONS[option] = REDUCTIONS
+        hand_over(REDUCTIONS)
+
+
+def hand_over(what: str) -> None:
+    """Have YNNPACK get `what` of all that is compiled from now on."""
+    for option in COMPILER_OPTIONS:
+        COMPILER_OPTIONS[option] = what
 
 
 def has_avx2_alone() -> bool:

@@ -72,8 +72,10 @@ BACKENDS = ("numpy", "jax")
 
 def run_collect(options: argparse.Namespace) -> None:
     path: Path = options.output or ROOT / "build" / f"{options.backend}.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    there = read_measurements(path) if path.exists() else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # What is merged into the others is to be measured by their rates.
+    kept = (DATA / f"{options.backend}.jsonl.gz", path)
+    there = [one for file in kept if file.exists() for one in read_measurements(file)]
     with tempfile.TemporaryDirectory() as made:
         light = options.light or Path(made)
         if options.light is None:
